@@ -1,0 +1,60 @@
+"""Test LLM agents with pytest, and break them on purpose.
+
+What test authors import. Names are resolved when first used, so that a session that uses none of this pays nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_agent.adapters.agentfsm import AgentFsm
+    from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
+    from pytest_agent.clock import Clock
+    from pytest_agent.errors import LeftoverTurns, PytestAgentError, UnansweredCall, UsageError
+    from pytest_agent.llm.model import ScriptedModel
+    from pytest_agent.llm.turn import ToolCall, Turn, Usage, call
+    from pytest_agent.sandbox import Ledger, Sandbox
+
+_HOMES = {
+    "AgentFsm": "pytest_agent.adapters.agentfsm",
+    "AgentRunner": "pytest_agent.adapters.runner",
+    "Clock": "pytest_agent.clock",
+    "Ledger": "pytest_agent.sandbox",
+    "LeftoverTurns": "pytest_agent.errors",
+    "PytestAgentError": "pytest_agent.errors",
+    "RestartableAgent": "pytest_agent.adapters.runner",
+    "Sandbox": "pytest_agent.sandbox",
+    "ScriptedModel": "pytest_agent.llm.model",
+    "ToolCall": "pytest_agent.llm.turn",
+    "Turn": "pytest_agent.llm.turn",
+    "UnansweredCall": "pytest_agent.errors",
+    "Usage": "pytest_agent.llm.turn",
+    "UsageError": "pytest_agent.errors",
+    "call": "pytest_agent.llm.turn",
+}
+
+__all__ = [
+    "AgentFsm",
+    "AgentRunner",
+    "Clock",
+    "Ledger",
+    "LeftoverTurns",
+    "PytestAgentError",
+    "RestartableAgent",
+    "Sandbox",
+    "ScriptedModel",
+    "ToolCall",
+    "Turn",
+    "UnansweredCall",
+    "Usage",
+    "UsageError",
+    "call",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pytest_agent' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,104 @@
+"""The `run_agent` fixture: call an agent, record what it claims, and start it again when its process dies."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from pytest_agent.errors import RunAbort
+from pytest_agent.faults.seams import Seams
+from pytest_agent.outcome import Outcome, failure_claim, result_claim
+from pytest_agent.trace import AgentStarted
+
+ResultT = TypeVar("ResultT")
+MAX_LIVES = 20
+
+
+@runtime_checkable
+class RestartableAgent(Protocol):
+    """An agent with a store of its own, that can be started again after its process died."""
+
+    def describe(self) -> dict[str, Any]:
+        """Limits, transitions and contracts as plain data, for the trace."""
+
+    async def start(self, seams: Seams, *args: Any) -> Any:
+        """A new process: open the store, run the task, return its result."""
+
+    async def resume(self, seams: Seams) -> Any:
+        """A new process after the last one died or ended: open the store and go on with the task."""
+
+
+class AgentRunner:
+    """Calls agents, sync or async, and records their claims in the trace."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+
+    @property
+    def faulted(self) -> bool:
+        """Whether a fault has struck in this run."""
+        return self._seams.faulted
+
+    def __call__(self, agent: Any, /, *args: Any, claims: Outcome | None = None, **kwargs: Any) -> Any:
+        """Run the agent: await the result where the agent is async.
+
+        What it returns claims `success`, unless that has an `outcome`; what it raises claims `failed`. `claims` says
+        otherwise for an agent that returns. The result is returned and the exception raised again.
+        """
+        if isinstance(agent, RestartableAgent):
+            return self._lives(agent, args, claims)
+        if inspect.iscoroutinefunction(agent):
+            return self._recorded(agent(*args, **kwargs), claims)
+        if not callable(agent):
+            raise TypeError(f"{agent!r} is not an agent: expected a callable or a RestartableAgent")
+        self._started(1, {})
+        try:
+            result = agent(*args, **kwargs)
+        except Exception as error:
+            self._seams.trace.append(failure_claim(error))
+            raise
+        if inspect.isawaitable(result):
+            return self._recorded(result, claims)
+        self._seams.trace.append(result_claim(result, claims))
+        return result
+
+    async def _recorded(self, running: Awaitable[ResultT], claims: Outcome | None) -> ResultT:
+        self._started(1, {})
+        try:
+            result = await running
+        except Exception as error:
+            self._seams.trace.append(failure_claim(error))
+            raise
+        self._seams.trace.append(result_claim(result, claims))
+        return result
+
+    async def _lives(self, agent: RestartableAgent, args: tuple[Any, ...], claims: Outcome | None) -> Any:
+        enter: Callable[[], Awaitable[Any]] = lambda: agent.start(self._seams, *args)  # noqa: E731 - rebound below
+        for life in range(1, MAX_LIVES + 1):
+            self._started(life, agent.describe())
+            result = await self._one_life(enter)
+            if result is not _DIED:
+                self._seams.trace.append(result_claim(result, claims))
+                if not self._seams.start_again:
+                    return result
+            self._seams.dead = self._seams.start_again = False
+            enter = lambda: agent.resume(self._seams)  # noqa: E731 - as above
+        raise RunAbort("runaway", f"the agent was started {MAX_LIVES} times and its task does not end")
+
+    async def _one_life(self, enter: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await enter()
+        except BaseException as error:
+            # Death may surface in a group, or as what the agent made of it on its way out.
+            if self._seams.dead:
+                return _DIED
+            if isinstance(error, Exception):
+                self._seams.trace.append(failure_claim(error))
+            raise
+
+    def _started(self, life: int, description: dict[str, Any]) -> None:
+        self._seams.trace.append(AgentStarted(life=life, description=description))
+
+
+_DIED = object()

@@ -1,0 +1,28 @@
+"""Run a coroutine test on a virtual event loop where no async plugin claims it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+from pytest_agent.clock import VirtualEventLoop
+
+
+def run_coroutine_test(item: pytest.Function) -> bool | None:
+    """Run the test and return True, or None where pytest-asyncio or anyio has it.
+
+    Their loops are virtual too: while a test runs, every new event loop of the process is.
+    """
+    if type(item).__module__.startswith("pytest_asyncio") or _is_anyio(item):
+        return None
+    wanted = inspect.signature(item.obj).parameters
+    arguments = {name: item.funcargs[name] for name in wanted if name in item.funcargs}
+    with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        runner.run(item.obj(**arguments))
+    return True
+
+
+def _is_anyio(item: pytest.Function) -> bool:
+    return item.config.pluginmanager.hasplugin("anyio") and item.get_closest_marker("anyio") is not None

@@ -1,0 +1,61 @@
+"""`@pytest.mark.chaos(...)`: which faults, and what is asked of the agent under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_agent.errors import UsageError, did_you_mean
+from pytest_agent.faults.catalogue import load_catalogue
+
+_KEYS = ("expect_failure", "faults", "must_recover")
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosMark:
+    """The arguments of the mark.
+
+    `faults`: one or several globs over `id` and `layer.id`, all by default. `must_recover`: a transient fault must end
+    in success. `expect_failure`: the reason why this test is expected to break under some fault; it then fails if it
+    does not.
+    """
+
+    faults: tuple[str, ...] = ("*",)
+    must_recover: bool = False
+    expect_failure: str | None = None
+
+
+def usable_mark(item: pytest.Item) -> ChaosMark:
+    """The mark of a chaos test, its faults found in the catalogue. Raises pytest.UsageError: exit code 4."""
+    try:
+        mark = _read_mark(item)
+        load_catalogue().select(mark.faults)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return mark
+
+
+def _read_mark(item: pytest.Item) -> ChaosMark:
+    mark = item.get_closest_marker("chaos")
+    if mark is None:
+        return ChaosMark()
+    where = f"{item.nodeid}: @pytest.mark.chaos"
+    if mark.args:
+        raise UsageError(f"{where} takes keyword arguments only, found {mark.args[0]!r}; write faults={mark.args[0]!r}")
+    for key in mark.kwargs:
+        if key not in _KEYS:
+            raise UsageError(f"{where}: unknown argument {key!r}.{did_you_mean(key, _KEYS)}")
+    faults = mark.kwargs.get("faults", "*")
+    patterns = (faults,) if isinstance(faults, str) else tuple(faults)
+    if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
+        raise UsageError(f"{where}: faults={faults!r} is not a glob or a list of globs, such as 'tool.*'")
+    reason = mark.kwargs.get("expect_failure")
+    if reason is not None and (not isinstance(reason, str) or not reason):
+        raise UsageError(f"{where}: expect_failure={reason!r} is not a reason; say why it is expected to break")
+    if hasattr(getattr(item, "obj", None), "hypothesis"):
+        raise UsageError(
+            f"{where} and @given are on one test: both run it many times, and neither can be outermost. "
+            "Take the values from @pytest.mark.parametrize, or remove the mark"
+        )
+    return ChaosMark(patterns, bool(mark.kwargs.get("must_recover", False)), reason)

@@ -1,0 +1,50 @@
+"""The sites of a run, read from its trace, each with the facts an effect needs to know whether it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_agent.faults.site import Site
+from pytest_agent.trace import Event, ModelReplied, StoreCommitted, ToolCalled
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSite:
+    """A place the clean run went through."""
+
+    site: Site
+    facts: dict[str, Any] = field(hash=False)
+
+    @property
+    def seam(self) -> str:
+        """The seam that an effect names to act here."""
+        return "process" if self.site.process else self.site.seam
+
+
+def list_sites(events: Sequence[Event]) -> list[SeenSite]:
+    """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
+    commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
+    found: dict[Site, SeenSite] = {}
+    for event in events:
+        for seen in _of(event, commits[-1] if commits else None):
+            if seen.site.attempt == 1:
+                found.setdefault(seen.site, seen)
+    return list(found.values())
+
+
+def _of(event: Event, last_commit: Site | None) -> list[SeenSite]:
+    if isinstance(event, ModelReplied):
+        facts = {
+            "streamed": event.streamed,
+            "terminal_at": event.terminal_at,
+            "arguments": any(call["arguments"].strip() not in ("", "{}") for call in event.calls),
+        }
+        return [SeenSite(Site.parse(event.site), facts)]
+    if isinstance(event, ToolCalled):
+        return [SeenSite(Site.parse(event.site), {"effect": event.effect})]
+    if isinstance(event, StoreCommitted):
+        site = Site.parse(event.site).at_process()
+        return [SeenSite(site, {"last": site.phase == "after" and Site.parse(event.site) == last_commit})]
+    return []

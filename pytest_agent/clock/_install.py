@@ -1,0 +1,75 @@
+"""Everything that a clock replaces in the process, put in and taken out together."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pytest_agent.clock._loop import new_event_loop
+from pytest_agent.clock._modules import Replacements
+from pytest_agent.clock._pools import anyio_stand_in, real_submit, submit
+from pytest_agent.clock._stand_ins import STAND_INS
+
+_Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+
+class _Process:
+    """The one process. Made at the first install, so that importing the package looks through no module."""
+
+    def __init__(self) -> None:
+        self._modules = Replacements()
+        for original, stand_in in STAND_INS.items():
+            self._modules.add(original, stand_in)
+        self._modules.add(asyncio.new_event_loop, new_event_loop)
+        self._anyio: _Pair | None = None
+        self._policies: list[Any] = []
+
+    def put_in(self) -> None:
+        self.catch_up(put_in=False)
+        self._modules.put_in()
+        ThreadPoolExecutor.submit = submit  # type: ignore[method-assign,assignment]
+        if sys.version_info < (3, 14):
+            # `asyncio.get_event_loop()` makes a loop by itself in the main thread, through the policy.
+            policy = asyncio.get_event_loop_policy()
+            vars(policy)["new_event_loop"] = new_event_loop
+            self._policies.append(policy)
+
+    def take_out(self) -> None:
+        self._modules.take_out()
+        ThreadPoolExecutor.submit = real_submit  # type: ignore[method-assign]
+        while self._policies:
+            vars(self._policies.pop()).pop("new_event_loop", None)
+
+    def catch_up(self, *, put_in: bool) -> None:
+        """Count anyio's worker threads from the moment somebody has imported anyio."""
+        if self._anyio is None and "anyio.to_thread" in sys.modules:
+            self._anyio = anyio_stand_in()
+            if self._anyio is not None:
+                self._modules.add(*self._anyio)
+                if put_in:
+                    self._modules.put_in()
+
+
+_process: _Process | None = None
+
+
+def put_in() -> None:
+    """Replace the functions of the process by those that ask the active clock."""
+    global _process
+    _process = _process or _Process()
+    _process.put_in()
+
+
+def take_out() -> None:
+    """Put everything back as it was."""
+    if _process is not None:
+        _process.take_out()
+
+
+def catch_up() -> None:
+    """Replace what was imported since `put_in`. Costs a dictionary look-up when there is nothing to do."""
+    if _process is not None:
+        _process.catch_up(put_in=True)

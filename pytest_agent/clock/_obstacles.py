@@ -1,0 +1,120 @@
+"""Why time must not jump now."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass, field
+
+from pytest_agent.clock._descriptors import is_ignored
+from pytest_agent.clock._jobs import Jobs
+from pytest_agent.clock._threads import (
+    Frames,
+    ThreadRegister,
+    current_frames,
+    is_held_by_a_lock,
+    is_waiting_for_a_thread,
+    place,
+)
+from pytest_agent.clock._waiters import SleepingThread, Waiter
+
+Cause = tuple[str, str]
+
+
+class Kind(enum.Enum):
+    """What stands in the way of a jump."""
+
+    NOTHING = enum.auto()
+    WORK = enum.auto()  # counted work: time runs at real pace
+    THREAD = enum.auto()  # the test's own thread computes, or waits in a way that cannot be seen
+    UNKNOWN = enum.auto()  # a thread of which nothing is known
+    DESCRIPTOR = enum.auto()  # an open descriptor of which nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One look at the program."""
+
+    kind: Kind
+    causes: tuple[Cause, ...] = ()  # (what, the edit to make)
+    polled: bool = False  # whether it can go away without anybody telling
+    held: tuple[object, ...] = ()  # where the threads stand that seem to wait for a lock
+
+
+NO_OBSTACLE = Obstacle(Kind.NOTHING)
+
+
+@dataclass(slots=True)
+class Program:
+    """All that the clock knows of the program under test. The caller holds the clock's lock."""
+
+    home: int = 0  # the thread that installed the clock
+    jobs: Jobs = field(default_factory=Jobs)
+    threads: ThreadRegister = field(default_factory=ThreadRegister)
+    waiters: dict[int, Waiter] = field(default_factory=dict)  # by thread
+    loops: set[int] = field(default_factory=set)  # threads that run a virtual loop
+    ignored_descriptors: list[int | str] = field(default_factory=list)
+
+    def obstacle(self) -> Obstacle:
+        """The first thing that stands in the way of a jump."""
+        held: list[object] = []
+        frames: Frames = {}
+        at_work = self.jobs.at_work(self.waiters)
+        if at_work:
+            if not any(isinstance(waiter, SleepingThread) for waiter in self.waiters.values()):
+                return Obstacle(Kind.WORK)
+            # A job may wait for one that sleeps: only then can a job that waits for a lock be passed over.
+            frames = current_frames()
+            if not all(self._is_held(job.ident, frames, held) for job in at_work):
+                return Obstacle(Kind.WORK, polled=True)
+        with_job = self.jobs.idents()
+        for ident in (self.home, *self.loops):
+            if ident not in self.waiters and ident not in with_job:
+                frames = frames or current_frames()
+                if not self._is_held(ident, frames, held):
+                    what = f"the thread of the test, at {place(frames.get(ident))}"
+                    edit = "wait with a threading.Event, a queue, a future or join() there"
+                    return Obstacle(Kind.THREAD, ((what, edit),), polled=True)
+        unknown = self._unknown_threads(with_job, held)
+        if unknown:
+            return Obstacle(Kind.UNKNOWN, unknown, polled=True)
+        open_ = self._open_descriptors()
+        if open_:
+            return Obstacle(Kind.DESCRIPTOR, open_)
+        return Obstacle(Kind.NOTHING, held=tuple(held)) if held else NO_OBSTACLE
+
+    def _is_held(self, ident: int | None, frames: Frames, held: list[object]) -> bool:
+        if ident is None:
+            return False
+        frame = frames.get(ident)
+        if not is_held_by_a_lock(frame):
+            return False
+        held.append((ident, id(frame), frame and frame.f_lasti))
+        return True
+
+    def _unknown_threads(self, with_job: set[int], held: list[object]) -> tuple[Cause, ...]:
+        frames: Frames = {}
+        causes: list[Cause] = []
+        for thread in self.threads.uncounted():
+            ident = thread.ident
+            if ident is None or ident == self.home or ident in self.waiters:
+                continue
+            if ident in with_job or ident in self.loops:
+                continue
+            frames = frames or current_frames()
+            frame = frames.get(ident)
+            if is_waiting_for_a_thread(frame) and thread is not threading.current_thread():
+                held.append((ident, id(frame), frame and frame.f_lasti))
+            else:
+                edit = f"clock.ignore_thread({thread.name!r})"
+                causes.append((f"the thread {thread.name!r}", edit))
+        return tuple(causes)
+
+    def _open_descriptors(self) -> tuple[Cause, ...]:
+        causes: list[Cause] = []
+        for waiter in self.waiters.values():
+            for descriptor in waiter.descriptors():
+                if not is_ignored(descriptor, self.ignored_descriptors):
+                    peer = descriptor.name.partition(" (fd ")[0]
+                    causes.append((f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
+        return tuple(causes)

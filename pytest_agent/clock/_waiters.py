@@ -1,0 +1,59 @@
+"""Who waits for a virtual time: a thread that sleeps, or an event loop with nothing to run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pytest_agent.clock._descriptors import Descriptor
+
+
+class Waiter:
+    """Waits until `deadline_s` (virtual; infinite for a loop without timers) in the thread `ident`."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        self.ident = threading.get_ident()
+        self.woken = False  # its time has come, or the clock went away: set under the clock's lock
+        self.order = 0
+
+    def wake(self) -> None:
+        """Make the thread look again. Any thread may call it."""
+        raise NotImplementedError
+
+    def descriptors(self) -> list[Descriptor]:
+        """Open descriptors through which something unseen may wake it."""
+        return []
+
+
+class SleepingThread(Waiter):
+    """A thread in `time.sleep`."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(deadline_s)
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def pause(self, seconds: float | None) -> None:
+        """Really wait, at most `seconds`, until woken."""
+        self._event.wait(seconds)
+        self._event.clear()
+
+
+class IdleLoop(Waiter):
+    """An event loop in its selector. `wake` writes to the loop's self-pipe."""
+
+    def __init__(
+        self, deadline_s: float, wake: Callable[[], None], descriptors: Callable[[], list[Descriptor]]
+    ) -> None:
+        super().__init__(deadline_s)
+        self._wake = wake
+        self._descriptors = descriptors
+
+    def wake(self) -> None:
+        self._wake()
+
+    def descriptors(self) -> list[Descriptor]:
+        return self._descriptors()

@@ -1,0 +1,18 @@
+"""Where a stream can be interrupted: at every boundary between its events, up to its terminal one."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pytest_agent.faults.effect import Facts, LlmEffect
+
+EffectT = TypeVar("EffectT", bound=LlmEffect)
+
+
+def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]:
+    """The effect at its own `after`, or at each boundary before the terminal event; none for a plain reply."""
+    if not facts.get("streamed") or not facts.get("terminal_at"):
+        return []
+    if "after" in (sweep if isinstance(sweep, (list, tuple)) else ()):
+        return [effect.with_params(after=after) for after in range(facts["terminal_at"])]
+    return [effect]

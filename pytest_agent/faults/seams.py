@@ -1,0 +1,82 @@
+"""Where the harness stands in one run: each seam asks here what strikes at a site, and says what did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pytest_agent.errors import ProcessDied
+from pytest_agent.faults.effect import Effect, ProcessEffect
+from pytest_agent.faults.schedule import Fault
+from pytest_agent.faults.site import Site
+from pytest_agent.trace import Died, FaultApplied, Trace
+
+EffectT = TypeVar("EffectT", bound=Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A fault of the schedule with the effect the catalogue gives it."""
+
+    fault: Fault
+    effect: Effect
+
+    def strikes(self, site: Site) -> bool:
+        """Whether it acts at this site: at its own, and for one that lasts at every later one of the seam."""
+        if self.fault.site == site:
+            return True
+        if self.effect.lasts != "run" or (site.seam, site.name) != (
+            self.fault.site.seam,
+            self.fault.site.name,
+        ):
+            return False
+        return (site.n, site.attempt) > (self.fault.site.n, self.fault.site.attempt)
+
+
+class Seams:
+    """The armed faults of one run, and the record of those that struck."""
+
+    def __init__(self, trace: Trace, armed: tuple[Armed, ...] = ()) -> None:
+        self.trace = trace
+        self.armed = armed
+        self.applied: set[Fault] = set()
+        self.dead = False
+        self.start_again = False
+
+    @property
+    def faulted(self) -> bool:
+        """Whether any fault has struck so far."""
+        return bool(self.applied)
+
+    def at(self, site: Site, kind: type[EffectT]) -> list[tuple[Fault, EffectT]]:
+        """The effects of this kind that act at the site, in the order of the schedule."""
+        return [
+            (armed.fault, armed.effect)
+            for armed in self.armed
+            if isinstance(armed.effect, kind) and armed.strikes(site)
+        ]
+
+    def struck(self, fault: Fault, site: Site, detail: str) -> None:
+        """Record that a fault acted here."""
+        self.applied.add(fault)
+        self.trace.append(FaultApplied(fault=fault.name, site=str(site), detail=detail))
+
+    def check_alive(self) -> None:
+        """Raise ProcessDied again where a dead process goes on in its `finally` blocks: it may not act any more."""
+        if self.dead:
+            raise ProcessDied("the process is dead")
+
+    def reach(self, site: Site) -> None:
+        """A place where the agent's process can die. Raises ProcessDied where a fault says so."""
+        self.check_alive()
+        place = site.at_process()
+        for fault, effect in self.at(place, ProcessEffect):
+            if fault in self.applied:
+                continue
+            if effect.dies():
+                self.struck(fault, place, "the process died here and was started again")
+                self.trace.append(Died(site=str(place)))
+                self.dead = True
+                raise ProcessDied(str(place))
+            self.struck(fault, place, "the process was started once more after its end")
+            self.start_again = True

@@ -1,0 +1,33 @@
+"""The checks there are, by the id of their invariant."""
+
+from __future__ import annotations
+
+from pytest_agent.invariants.complete_turns import complete_or_error
+from pytest_agent.invariants.effect_once import no_duplicate_effect
+from pytest_agent.invariants.ends import ends
+from pytest_agent.invariants.evidence import Check, Evidence, Violation
+from pytest_agent.invariants.honest import honest_outcome
+from pytest_agent.invariants.retry_by_class import retry_by_class
+from pytest_agent.invariants.valid_calls import only_valid_calls_run
+
+CHECKS: dict[str, Check] = {
+    "I1": no_duplicate_effect,
+    "I3": honest_outcome,
+    "I4": ends,
+    "I6": retry_by_class,
+    "I8": complete_or_error,
+    "I9": only_valid_calls_run,
+}
+
+
+def check_all(evidence: Evidence) -> tuple[list[Violation], list[str]]:
+    """Every violation in the order of the ids, and the ids of the invariants that could not be judged."""
+    violations: list[Violation] = []
+    not_judged: list[str] = []
+    for id_, check in CHECKS.items():
+        found = check(evidence)
+        if found is None:
+            not_judged.append(id_)
+        else:
+            violations.extend(found)
+    return violations, not_judged

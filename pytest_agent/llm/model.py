@@ -1,0 +1,222 @@
+"""The scripted model: requests in, replies out, and the record of both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from pytest_agent.errors import LeftoverTurns
+from pytest_agent.faults.effect import LlmEffect
+from pytest_agent.faults.seams import Seams
+from pytest_agent.faults.site import Site
+from pytest_agent.llm.calls import LogicalCall
+from pytest_agent.llm.openai_chat import OpenAIChat
+from pytest_agent.llm.reply import Delta, Reply
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest
+from pytest_agent.llm.script import Script
+from pytest_agent.llm.turn import Said, Turn
+from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied, Unanswered
+
+CODECS: tuple[Codec, ...] = (OpenAIChat(),)
+
+
+@dataclasses.dataclass(slots=True)
+class Delivery:
+    """A reply on its way: what was read of it, and how it ended. `done` writes the record once."""
+
+    model: ScriptedModel
+    site: Site
+    call: LogicalCall
+    reply: Reply
+    delivered: int = 0
+    ended: bool = False
+
+    def done(self, end: str) -> None:
+        """The client has all it will get: `complete`, `cut`, `timeout`, `closed` or `hung`."""
+        if not self.ended:
+            self.ended = True
+            self.model.record_delivery(self, end)
+
+
+class ScriptedModel:
+    """The `llm` fixture: say what the model says, then let any SDK ask."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._script = Script()
+        self._open: list[Delivery] = []
+
+    def says(self, *turns: Said) -> None:
+        """The next turns, in order: text, `call(...)`, a list of calls made in parallel, or a `Turn`.
+
+        Every turn must be asked for and nothing more, or the test fails. Raises TypeError for anything else.
+        """
+        self._script.says(*turns)
+
+    @property
+    def calls(self) -> int:
+        """Logical model calls so far; retries of one call count once."""
+        return len(self._script.book.calls)
+
+    @property
+    def requests(self) -> list[ModelRequested]:
+        """Every wire request so far, retries included."""
+        return list(self._seams.trace.of(ModelRequested))
+
+    def codec_for(self, method: str, path: str) -> Codec | None:
+        """The protocol a request speaks, or None."""
+        return next((codec for codec in CODECS if codec.matches(method, path)), None)
+
+    def answer(self, codec: Codec, body: bytes, headers: dict[str, str]) -> Delivery | Reply | None:
+        """The reply to one wire request; None where the script has nothing to say, and that is on record."""
+        self._seams.check_alive()
+        try:
+            request = codec.decode(body, headers)
+        except BadRequest as error:
+            return codec.refuse(error)
+        line = self._script.next_line(request, faulted=self._seams.faulted)
+        site = Site("llm", n=line.call.n, attempt=line.call.attempts)
+        self._seams.trace.append(
+            ModelRequested(
+                site=str(site),
+                call=site.n,
+                attempt=site.attempt,
+                model=request.model,
+                stream=request.stream,
+                messages=request.messages,
+                body_sha256=request.body_sha256,
+            )
+        )
+        if line.turn is None:
+            self._seams.trace.append(Unanswered(detail=self._extra_call(line.call, request)))
+            return None
+        delivery = Delivery(self, site, line.call, self._reply(line.turn, request, site))
+        self._open.append(delivery)
+        return delivery
+
+    def record_delivery(self, delivery: Delivery, end: str) -> None:
+        """Write what arrived of a reply. A call counts as answered when its terminal marker did."""
+        self._open.remove(delivery)
+        reply, call = delivery.reply, delivery.call
+        heard = reply.chunks[: delivery.delivered]
+        deltas = [delta for chunk in heard for delta in chunk.deltas]
+        ok = any(chunk.terminal for chunk in heard)
+        if ok:
+            call.answered, call.heard = True, reply.meant
+        self._seams.trace.append(
+            ModelReplied(
+                site=str(delivery.site),
+                call=delivery.site.n,
+                attempt=delivery.site.attempt,
+                status=reply.status,
+                end="complete" if ok or reply.status >= 400 else end,
+                streamed=reply.streamed,
+                events=reply.events,
+                delivered=delivery.delivered,
+                terminal_at=reply.terminal_at,
+                text="".join(delta.text for delta in deltas),
+                calls=_assembled(deltas),
+                error_code=reply.error_code,
+                heard=ok and reply.meant,
+            )
+        )
+
+    def tool_ended(self, tool: str, reply: ToolReplied) -> None:
+        """A tool call that the last turn asked for has ended; a lost reply makes the model ask again."""
+        if self._script.book.calls:
+            failed = self._script.book.calls[-1].tools_failed
+            if reply.status == "lost":
+                failed.add(tool)
+            else:
+                failed.discard(tool)
+
+    def finish(self) -> None:
+        """Close the record of replies nobody read to the end."""
+        for delivery in list(self._open):
+            delivery.done("closed")
+
+    def check_leftover(self) -> None:
+        """Raise LeftoverTurns if the script was not used up."""
+        left = self._script.leftover
+        if left:
+            total, asked = len(self._script.turns), len(self._script.turns) - len(left)
+            raise LeftoverTurns(
+                f"the script has {total} turn(s) and the agent asked for {asked}; never asked for: "
+                f"{_describe(left)}. Remove what the agent no longer asks for from llm.says(...), "
+                "or find out why it stopped early"
+            )
+
+    def _reply(self, turn: Turn, request: ModelRequest, site: Site) -> Reply:
+        effects = self._seams.at(site, LlmEffect)
+        for fault, effect in effects:
+            answer = effect.answer(request)
+            if answer is not None:
+                self._seams.struck(fault, site, f"answered {answer.status} {answer.error_code}")
+                return answer
+        said = turn
+        for fault, effect in effects:
+            changed = effect.change_turn(said)
+            if changed is not said:
+                said = changed
+                self._seams.struck(fault, site, f"the model said {_describe([said])}")
+        reply = request.codec.encode(said, request, site.n)
+        for fault, effect in effects:
+            changed_reply = effect.change_reply(reply)
+            if changed_reply is not reply:
+                reply = changed_reply
+                self._seams.struck(fault, site, _describe_reply(reply))
+        return dataclasses.replace(reply, meant=_same_meaning(turn, said))
+
+    def _extra_call(self, call: LogicalCall, request: ModelRequest) -> str:
+        turns = self._script.turns
+        last = f"; its last turn was {_describe(turns[-1:])}" if turns else ""
+        return (
+            f"model call {call.n} (attempt {call.attempts}) has no turn in the script, which has {len(turns)}{last}. "
+            f"The agent asked {request.codec.name} after {request.last_message!r}. "
+            "Add what the model says then to llm.says(...)"
+        )
+
+
+def _same_meaning(meant: Turn, said: Turn) -> bool:
+    if meant is said:
+        return True
+    return meant.text == said.text and [(c.name, _value(c.arguments)) for c in meant.calls] == [
+        (c.name, _value(c.arguments)) for c in said.calls
+    ]
+
+
+def _value(arguments: str) -> object:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
+
+
+def _assembled(deltas: Sequence[Delta]) -> list[dict[str, str]]:
+    calls: dict[int, dict[str, str]] = {}
+    for delta in deltas:
+        if delta.index is not None:
+            made = calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
+            made["id"] += delta.id
+            made["name"] += delta.name
+            made["arguments"] += delta.arguments
+    return [calls[index] for index in sorted(calls)]
+
+
+def _describe(turns: Sequence[Turn]) -> str:
+    said: list[str] = []
+    for turn in turns:
+        said.extend(f"{call.name}({call.arguments})" for call in turn.calls)
+        if turn.text:
+            said.append(repr(turn.text))
+    return ", ".join(said) or "nothing"
+
+
+def _describe_reply(reply: Reply) -> str:
+    if reply.end == "silence":
+        return f"silence after event {len(reply.chunks)}"
+    if reply.streamed and reply.terminal_at is None:
+        return f"the stream ended after event {len(reply.chunks)} without a terminal event"
+    late = [f"event {index + 1} {chunk.delay_s:g} s late" for index, chunk in enumerate(reply.chunks) if chunk.delay_s]
+    return ", ".join(late) or f"{len(reply.chunks)} event(s)"

@@ -1,0 +1,60 @@
+"""The bytes of a reply, before they are sent: what effects act on, whatever the provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ErrorKind = Literal["insufficient_quota", "rate_limit", "server_error", "overloaded", "bad_request"]
+"""Errors every provider documents; its codec knows how it words each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one chunk adds to the turn: a piece of text, or of the arguments of the call at `index`."""
+
+    text: str = ""
+    index: int | None = None
+    name: str = ""
+    id: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of the body, sent by itself `delay_s` virtual seconds after the one before it.
+
+    `terminal` marks the piece by which the provider says that the turn is complete.
+    """
+
+    data: bytes
+    delay_s: float = 0.0
+    terminal: bool = False
+    deltas: tuple[Delta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. `end`: the body closes after the last chunk, or there is silence and it never does.
+
+    `meant` is False where this is not what the script says; `whole` keeps the number of chunks before a cut.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: tuple[Chunk, ...]
+    streamed: bool = False
+    end: Literal["close", "silence"] = "close"
+    error_code: str | None = None
+    meant: bool = True
+    whole: int | None = None
+
+    @property
+    def events(self) -> int:
+        """How many chunks the reply has when nothing cuts it."""
+        return len(self.chunks) if self.whole is None else self.whole
+
+    @property
+    def terminal_at(self) -> int | None:
+        """The index of the terminal chunk, or None where there is none."""
+        return next((index for index, chunk in enumerate(self.chunks) if chunk.terminal), None)

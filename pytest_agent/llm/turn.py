@@ -1,0 +1,76 @@
+"""What the model says once: text and/or tool calls, a stop reason, usage. Independent of any provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Stop = Literal["stop", "tool_calls", "length", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model wants to call. `arguments` is the raw text on the wire, JSON or not; `id` None is filled in."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = None
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether there is anything in the arguments to spoil."""
+        return self.arguments.strip() not in ("", "{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counts them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer of the model. `stop` None means `tool_calls` where there are calls, else `stop`."""
+
+    text: str | None = None
+    calls: tuple[ToolCall, ...] = ()
+    stop: Stop | None = None
+    usage: Usage | None = None
+
+    @property
+    def stop_reason(self) -> Stop:
+        """The reason as it goes on the wire, in OpenAI's words."""
+        return self.stop or ("tool_calls" if self.calls else "stop")
+
+
+Said = str | ToolCall | Turn | Sequence[ToolCall]
+"""What `llm.says` takes for one turn: text, one call, several parallel calls, or a whole Turn."""
+
+
+def call(tool: str, /, **arguments: object) -> ToolCall:
+    """A tool call for a script: `call("payments.refund", order=7, amount=20)`.
+
+    Raises TypeError for arguments that JSON cannot say.
+    """
+    return ToolCall(tool, json.dumps(arguments, ensure_ascii=False))
+
+
+def to_turn(said: Said) -> Turn:
+    """One turn from the short forms. Raises TypeError that names what was given."""
+    if isinstance(said, Turn):
+        return said
+    if isinstance(said, str):
+        return Turn(text=said)
+    if isinstance(said, ToolCall):
+        return Turn(calls=(said,))
+    calls = [item for item in said if isinstance(item, ToolCall)] if isinstance(said, Sequence) else []
+    if calls and len(calls) == len(said):
+        return Turn(calls=tuple(calls))
+    raise TypeError(
+        f"the model cannot say {said!r} ({type(said).__name__}); "
+        "give text, call(...), a list of call(...) for parallel calls, or a Turn"
+    )

@@ -1,0 +1,201 @@
+"""The hooks and fixtures of pytest-agent.
+
+Every pytest session on a machine loads this file, used or not. It imports nothing but pytest and the standard
+library; what a test needs is imported when a test needs it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_agent.adapters.runner import AgentRunner
+    from pytest_agent.clock import Clock
+    from pytest_agent.llm.model import ScriptedModel
+    from pytest_agent.run import Run
+    from pytest_agent.sandbox import Sandbox
+
+_FIXTURES = frozenset({"clock", "llm", "sandbox", "run_agent"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options are namespaced: other plugins own the short names."""
+    group = parser.getgroup("agent", "LLM agents under faults")
+    group.addoption("--chaos", action="store_true", help="run tests marked with chaos under the catalogue of faults")
+    group.addoption("--chaos-replay", metavar="SCHEDULE", help="run the chosen chaos tests under this one schedule")
+    group.addoption("--chaos-seed", type=int, default=0, metavar="N", help="seed of all randomness (default: 0)")
+    parser.addini("agent_scenarios", type="paths", default=[], help="folders whose YAML files are scenarios")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark is known; a replay line that cannot be read is refused before any test runs."""
+    config.addinivalue_line(
+        "markers",
+        "chaos(faults='*', must_recover=False, expect_failure=None): with --chaos, run under every fault of the "
+        "catalogue that fits, at every site; what the test asserts must hold under each",
+    )
+    if config.getoption("chaos_replay") is not None:
+        from pytest_agent.chaos.protocol import replay_option
+
+        replay_option(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: workers write into the folder of their controller."""
+    from pytest_agent.folder import WORKER_INPUT, folder_of
+
+    node.workerinput[WORKER_INPUT] = str(folder_of(node.config).path)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """YAML files of the configured folders, and of no other."""
+    if file_path.suffix != ".yaml" or not any(
+        file_path.is_relative_to(folder) for folder in parent.config.getini("agent_scenarios")
+    ):
+        return None
+    from pytest_agent.scenarios.collector import ScenarioFile
+
+    return ScenarioFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A mark that cannot be read stops the session, as a misspelt option would."""
+    for item in items:
+        if item.get_closest_marker("chaos"):
+            from pytest_agent.chaos.mark import usable_mark
+
+            usable_mark(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """With --chaos or --chaos-replay a chaos test is run many times; every other test as always."""
+    asked = item.config.getoption("chaos") or item.config.getoption("chaos_replay") is not None
+    if not asked or item.get_closest_marker("chaos") is None:
+        return None
+    from pytest_agent.chaos.mark import usable_mark
+    from pytest_agent.chaos.protocol import run_protocol
+
+    run_protocol(item, nextitem, usable_mark(item))
+    return True
+
+
+def _ours(item: pytest.Item) -> bool:
+    return not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or bool(item.get_closest_marker("chaos"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """The world is there before the first fixture is made."""
+    if not _ours(item):
+        return (yield)
+    from pytest_agent.chaos import phases
+
+    with phases.setup(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """The test runs in the world, and is judged."""
+    if not _ours(item):
+        return (yield)
+    from pytest_agent.chaos import phases
+
+    with phases.call(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fixtures are undone in the world in which they were made."""
+    if not _ours(item):
+        return (yield)
+    from pytest_agent.chaos import phases
+
+    with phases.teardown(item):
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Coroutine tests with our fixtures need no async plugin; where one claims the test it runs it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj) or not _ours(pyfuncitem):
+        return None
+    from pytest_agent.asynchronous import run_coroutine_test
+
+    return run_coroutine_test(pyfuncitem)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A violated invariant is told in its own words, without a traceback through our inside."""
+    report = yield
+    if call.excinfo is not None and _ours(item):
+        from pytest_agent.report.failure import shape_report
+
+        shape_report(item, call, report)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The results of all tests and workers, in one canonical file."""
+    if "pytest_agent.folder" in sys.modules:
+        from pytest_agent.report.session import finish
+
+        finish(session.config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The matrix, and each way in which something broke."""
+    if "pytest_agent.folder" in sys.modules:
+        from pytest_agent.report.session import summarize
+
+        summarize(terminalreporter, config)
+
+
+@pytest.fixture
+def _agent_run(request: pytest.FixtureRequest) -> Run:
+    from pytest_agent.chaos.state import state_of
+
+    run = state_of(request.node).run
+    if run is None:
+        raise RuntimeError("the fixtures of pytest-agent were asked for outside a test")
+    return run
+
+
+@pytest.fixture
+def clock(_agent_run: Run) -> Clock:
+    """The virtual clock of this test: sleeping costs nothing, and `clock.advance(s)` moves time by hand."""
+    return _agent_run.clock
+
+
+@pytest.fixture
+def llm(_agent_run: Run) -> ScriptedModel:
+    """The model that every client in this process talks to: `llm.says(call("lookup", id=7), "Done.")`."""
+    return _agent_run.llm
+
+
+@pytest.fixture
+def sandbox(_agent_run: Run) -> Sandbox:
+    """Tools with a ledger of what they changed: `@sandbox.tool("payments.refund", effect=True)`."""
+    return _agent_run.sandbox
+
+
+@pytest.fixture
+def run_agent(_agent_run: Run) -> AgentRunner:
+    """Call the agent through this where it can be restarted, or says itself how it ended."""
+    from pytest_agent.adapters.runner import AgentRunner
+
+    return AgentRunner(_agent_run.seams)

@@ -1,0 +1,1 @@
+"""Results for people: what is printed, written and annotated. Reads results only."""

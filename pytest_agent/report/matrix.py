@@ -1,0 +1,60 @@
+"""The matrix: for each fault and each test, what became of the runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ORDER = ("FAILED", "not judged", "degraded", "survived", "not applied")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The worst word over the runs of one fault on one test, and how many runs it stands for."""
+
+    word: str
+    text: str
+
+
+def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list[Cell]]]:
+    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order."""
+    heads = _short_names([str(result["test"]) for result in results])
+    faults = sorted({fault for result in results for fault in _faults(result)})
+    return heads, {fault: [_cell(result, fault) for result in results] for fault in faults}
+
+
+def render(results: Sequence[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """The matrix as lines of (text, word) pieces, padded to columns; the word says how to colour a piece."""
+    heads, rows = matrix(results)
+    first = max((len(fault) for fault in rows), default=0)
+    widths = [max([len(head), *(len(row[index].text) for row in rows.values())]) for index, head in enumerate(heads)]
+    lines = [[(" " * first, ""), *((f"  {head:<{width}}", "") for head, width in zip(heads, widths, strict=True))]]
+    for fault, row in rows.items():
+        cells = ((f"  {cell.text:<{width}}", cell.word) for cell, width in zip(row, widths, strict=True))
+        lines.append([(f"{fault:<{first}}", ""), *cells])
+    return lines
+
+
+def _faults(result: dict[str, Any]) -> list[str]:
+    return [fault for run in result["runs"] for fault in run["faults"]] + list(result["not_applied"])
+
+
+def _cell(result: dict[str, Any], fault: str) -> Cell:
+    runs = [run for run in result["runs"] if fault in run["faults"]]
+    if not runs:
+        return Cell("not applied", "not applied")
+    counts = Counter(str(run["verdict"]) for run in runs)
+    worst = next(word for word in _ORDER if counts[word])
+    text = f"{worst} {counts[worst]}/{len(runs)}"
+    if worst == "FAILED":
+        ids = dict.fromkeys(item["id"] for run in runs for item in run["violations"])
+        text = f"FAILED {' '.join(ids)} {counts[worst]}/{len(runs)}"
+    return Cell(worst, text)
+
+
+def _short_names(tests: Sequence[str]) -> list[str]:
+    """The last part of each id, without `test_`; the whole id where that is not enough."""
+    short = [test.rpartition("::")[2].removeprefix("test_") for test in tests]
+    return [name if short.count(name) == 1 else test for name, test in zip(short, tests, strict=True)]

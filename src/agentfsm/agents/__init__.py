@@ -1,0 +1,1 @@
+"""Real agents built on the runtime."""

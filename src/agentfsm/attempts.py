@@ -1,0 +1,110 @@
+"""One attempt at one step: call the model or the tool under its deadline, and classify what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from agentfsm.budgets import tokens_of
+from agentfsm.contracts import plain_text
+from agentfsm.errors import ContractViolation, IncompleteTurn, ModelError
+from agentfsm.ports import Model, Tool
+from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
+from agentfsm.turns import ModelRequest, Turn
+
+_STATUS = {
+    "temporary_error": ErrorClass.TRANSIENT,
+    "permanent_error": ErrorClass.PERMANENT,
+    "invalid_input": ErrorClass.INVALID_INPUT,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an attempt gave: a `turn`, a checked `output`, or an `error` with its stable `code`.
+
+    `doubt` is True where an effect may have happened although no success was seen.
+    """
+
+    turn: Turn | None = None
+    output: Mapping[str, Any] | None = None
+    error: ErrorClass | None = None
+    code: str = ""
+    reason: str = ""
+    retry_after_s: float | None = None
+    doubt: bool = False
+    tokens: int = 0
+
+
+def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
+    """Return the reply of an attempt whose own reply did not come."""
+    return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, doubt=True)
+
+
+async def call_model(model: Model, request: ModelRequest, deadline: Deadline) -> Reply:
+    """Make one wire attempt."""
+    unseen = tokens_of(request.messages, None)  # an attempt that broke off may have been billed
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            turn = await model.complete(request)
+        return Reply(turn=turn, tokens=tokens_of(request.messages, turn))
+    except ModelError as error:
+        kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
+        tokens = unseen if isinstance(error, IncompleteTurn) else 0
+        return Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s, tokens=tokens)
+    except LOST as error:
+        code, reason = _lost_code(error), type(error).__name__
+        return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, tokens=unseen)
+    except Exception as error:  # noqa: BLE001 - a model is foreign code; its bug is this step's failure
+        return Reply(error=ErrorClass.PERMANENT, code="model_crashed", reason=type(error).__name__)
+
+
+async def call_tool(
+    tool: Tool, arguments: Mapping[str, Any], key: str, deadline: Deadline, *, ask_first: bool
+) -> Reply:
+    """Call the tool once; with `ask_first`, only where it says that the key never took effect."""
+    try:
+        async with asyncio.timeout(deadline.within(tool.contract.timeout_s).remaining()):
+            answer = await tool.query(key) if ask_first else None
+            if answer is None:
+                answer = await tool.call(arguments, key)
+    except NOT_SENT as error:
+        return Reply(error=ErrorClass.TRANSIENT, code="not_sent", reason=type(error).__name__)
+    except LOST as error:
+        return lost(_lost_code(error), type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a tool is foreign code; its bug is this step's failure
+        return _raised(error)
+    return _read(tool, answer)
+
+
+def _lost_code(error: BaseException) -> str:
+    silent = isinstance(error, (TimeoutError, httpx.TimeoutException))
+    return "timeout" if silent else "connection"
+
+
+def _raised(error: Exception) -> Reply:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 429:
+        return Reply(error=ErrorClass.TRANSIENT, code="rate_limit", reason=type(error).__name__)
+    if isinstance(status, int) and status >= 500:
+        return lost(f"http_{status}")
+    if isinstance(status, int) and status >= 400:
+        return Reply(error=ErrorClass.PERMANENT, code=f"http_{status}", reason=type(error).__name__)
+    return Reply(error=ErrorClass.PERMANENT, code="tool_crashed", reason=type(error).__name__, doubt=True)
+
+
+def _read(tool: Tool, answer: object) -> Reply:
+    status = answer.get("status", "success") if isinstance(answer, Mapping) else type(answer).__name__
+    kind = _STATUS.get(status) if isinstance(status, str) else None
+    if not isinstance(answer, Mapping) or kind is None:
+        try:
+            return Reply(output=tool.contract.check(answer, status))
+        except ContractViolation as error:
+            kind = ErrorClass.CONTRACT_VIOLATION
+            return Reply(error=kind, code=error.code, reason=str(error), doubt=True)
+    code = plain_text(str(answer.get("error_code") or status))
+    return Reply(error=kind, code=code, reason=plain_text(str(answer.get("reason") or code)))

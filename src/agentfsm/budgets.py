@@ -1,0 +1,79 @@
+"""Budgets: the limits of a task and the meter that is stored with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from agentfsm.errors import DefinitionError
+from agentfsm.turns import Message, Turn
+
+CHARS_PER_TOKEN = 3  # on the safe side of what providers count for plain text
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one task may use. Every limit is the highest value still allowed."""
+
+    steps: int = 20
+    model_calls: int = 25
+    """Wire attempts, over all steps."""
+    tool_calls: int = 25
+    """Attempts, over all steps."""
+    tokens: int = 200_000
+    wall_s: float = 300.0
+    """Seconds from the first commit of the task, over all resumes."""
+    step_s: float = 30.0
+    """Seconds for one step, over all its attempts."""
+    attempts: int = 5
+    """Wire attempts of one logical call."""
+    corrections: int = 2
+    """Turns in a row that may be answered with a reason instead of a result."""
+    same_call: int = 3
+    """Calls of one tool with the same arguments."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value < (0 if item.name == "corrections" else 1e-9):
+                raise DefinitionError(f"Limits({item.name}={value!r}) allows nothing; give a larger value")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the limits as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What a task has used. Every attempt counts, also a failed one."""
+
+    steps: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def of(cls, used: Mapping[str, int]) -> Meter:
+        """Read the meter from a task row."""
+        return cls(**used)
+
+    def plus(self, **more: int) -> Meter:
+        """Return the meter moved on."""
+        return replace(self, **{name: getattr(self, name) + n for name, n in more.items()})
+
+    def over(self, limits: Limits) -> str | None:
+        """Return the stable code of the first limit that is exceeded, or None."""
+        for name, used in asdict(self).items():
+            if used > getattr(limits, name):
+                return f"limit_{name}"
+        return None
+
+
+def tokens_of(messages: tuple[Message, ...], turn: Turn | None) -> int:
+    """Return the provider's count where it gave one, else an estimate: missing usage is never zero."""
+    if turn is not None and turn.usage is not None:
+        return turn.usage.input_tokens + turn.usage.output_tokens
+    sent = sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
+    got = 0 if turn is None else len(turn.text) + sum(len(c.arguments) for c in turn.calls)
+    return 1 + (sent + got) // CHARS_PER_TOKEN

@@ -1,0 +1,53 @@
+"""The conversation, rebuilt from the steps alone: what is not in durable history was never said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agentfsm.contracts import canonical
+from agentfsm.records import Step, Task
+from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
+from agentfsm.workflow import Workflow
+
+
+def latest(steps: Sequence[Step]) -> list[Step]:
+    """Return the last attempt of every step, in order."""
+    return list({step.step_id: step for step in steps}.values())
+
+
+def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> ModelRequest:
+    """Return the request that follows these steps; the same steps give the same bytes."""
+    messages = [Message(role="system", text=workflow.instructions), Message(role="user", text=task.text)]
+    for step in latest(steps):
+        if step.status == "pending":
+            continue
+        if step.kind == "model" and step.status == "success":
+            turn = Turn.model_validate(step.output_data)
+            messages.append(Message(role="assistant", text=turn.text, calls=turn.calls))
+        elif step.call_id:
+            messages.append(Message(role="tool", text=canonical(step.output_data), call_id=step.call_id))
+        else:
+            messages.append(Message(role="user", text=str(step.output_data["reason"])))
+    return ModelRequest(
+        key=key, messages=tuple(messages), tools=tuple(contract.offer() for contract in workflow.contracts)
+    )
+
+
+def canonical_calls(turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:
+    """Give every call an id of its own; a call that was delivered twice is kept once.
+
+    Blank ids, and ids used before for another call, are replaced by `call_<step>_<place>`.
+    """
+    seen: dict[str, ToolCall] = {}
+    used = set(taken)
+    calls = []
+    for place, call in enumerate(turn.calls):
+        if call.id and seen.get(call.id) == call:
+            continue
+        if call.id:
+            seen.setdefault(call.id, call)
+        if not call.id.strip() or call.id in used:
+            call = call.model_copy(update={"id": f"call_{step_id}_{place}"})
+        used.add(call.id)
+        calls.append(call)
+    return turn.model_copy(update={"calls": tuple(calls)})

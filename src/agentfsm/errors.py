@@ -1,0 +1,103 @@
+"""Public errors. Each has a stable `code`, carries its facts in `fields`, and survives pickling."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AgentError(Exception):
+    """Root of everything agentfsm raises on purpose.
+
+    `code` is stable and made for programs, the message for people; `fields` holds the facts as plain data.
+    """
+
+    default_code: ClassVar[str] = "agent_error"
+
+    def __init__(self, message: str, *, code: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), self.code, self.fields)
+
+
+def _rebuild(kind: type[AgentError], message: str, code: str, fields: dict[str, Any]) -> AgentError:
+    return kind(message, code=code, **fields)
+
+
+class InvalidTransition(AgentError):
+    """An event arrived in a state that does not accept it. Nothing changed."""
+
+    default_code = "invalid_transition"
+
+
+class Conflict(AgentError):
+    """Another writer moved the task on since it was read. Nothing was written; load it again."""
+
+    default_code = "conflict"
+
+
+class InputChanged(AgentError):
+    """Other input was offered under a request or step key that is already taken. Nothing was run."""
+
+    default_code = "input_changed"
+
+
+class StoreError(AgentError):
+    """The store could not do its work (disk full, locked too long, closed). Nothing was written."""
+
+    default_code = "store"
+
+
+class UnknownTask(AgentError):
+    """`resume` was asked for a request id that the store has never seen."""
+
+    default_code = "unknown_task"
+
+
+class DefinitionError(AgentError):
+    """A workflow, a contract or a set of tools does not fit together. Raised while building, never later."""
+
+    default_code = "definition"
+
+
+class InvalidArguments(AgentError):
+    """The model's arguments do not satisfy the contract; the message is fit to be shown to the model."""
+
+    default_code = "invalid_arguments"
+
+
+class ContractViolation(AgentError):
+    """A tool answered something its contract does not allow."""
+
+    default_code = "contract_violation"
+
+
+class ModelError(AgentError):
+    """One wire attempt at a model failed.
+
+    Raise it from your own `Model` with `transient=True` where the same request may succeed later, and with
+    `retry_after_s` (seconds, None = not said) where the provider named a pause.
+    """
+
+    default_code = "model_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        transient: bool = False,
+        retry_after_s: float | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message, code=code, transient=transient, retry_after_s=retry_after_s, **fields)
+        self.transient = transient
+        self.retry_after_s = retry_after_s
+
+
+class IncompleteTurn(ModelError):
+    """The stream ended before its terminal marker; nothing of the turn is kept."""
+
+    default_code = "incomplete_turn"

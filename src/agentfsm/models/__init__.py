@@ -1,0 +1,1 @@
+"""Clients of model providers behind the Model port."""

@@ -1,0 +1,98 @@
+"""The ports: what the runtime needs from the outside, and a clock that reads the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from agentfsm.contracts import ToolContract
+from agentfsm.records import Commit, Step, Task
+from agentfsm.turns import ModelRequest, Turn
+
+
+class Model(Protocol):
+    """A language model. One call is one wire attempt: the runtime alone repeats."""
+
+    async def complete(self, request: ModelRequest) -> Turn:
+        """Return a complete turn, or raise ModelError."""
+        ...
+
+
+class Tool(Protocol):
+    """A tool behind its contract."""
+
+    @property
+    def contract(self) -> ToolContract:
+        """What it accepts, what it answers, what it does to the world."""
+        ...
+
+    @property
+    def can_query(self) -> bool:
+        """Whether `query` can tell what became of a key."""
+        ...
+
+    async def call(self, arguments: Mapping[str, Any], key: str) -> object:
+        """Do it; the answer is not trusted before the contract has checked it."""
+        ...
+
+    async def query(self, key: str) -> object:
+        """Return the answer that `key` once had, or None where it never took effect."""
+        ...
+
+
+class Store(Protocol):
+    """Durable state with one write door."""
+
+    async def commit(self, change: Commit) -> int:
+        """Write all of it or nothing; return the new version. Raise Conflict on a stale version."""
+        ...
+
+    async def load(self, request_id: str) -> Task | None:
+        """Return the task, or None."""
+        ...
+
+    async def steps(self, request_id: str) -> list[Step]:
+        """Return every attempt of every step, in order."""
+        ...
+
+    async def audit(self, request_id: str) -> list[dict[str, Any]]:
+        """Return the audit rows, in order."""
+        ...
+
+    async def close(self) -> None:
+        """Release what is held. Safe to call twice."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The real clock, looked up at each call so that a virtual one can stand in."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait on the event loop."""
+        await asyncio.sleep(delay_s)

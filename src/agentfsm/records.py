@@ -1,0 +1,100 @@
+"""The durable records and `Commit`, the only thing that is ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentfsm.states import State
+
+Outcome = Literal["success", "partial", "failed", "cancelled", "limit", "unknown"]
+IN_DOUBT = "in_doubt"
+"""`error_code` of an attempt whose reply did not come."""
+INTERRUPTED = "interrupted"
+"""The cause of that where the process ended first."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task row. `version` is the one it was read at: 0 means that it is not stored yet."""
+
+    request_id: str
+    text: str
+    workflow: str
+    fsm_state: State
+    current_step: str
+    created_at: float
+    attempt: int = 1
+    business_state: Mapping[str, Any] = field(default_factory=dict)
+    last_error: str | None = None
+    budget_used: Mapping[str, int] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    cause: str | None = None
+    answer: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attempt of one step. Written `pending` before it acts, finished once, never deleted.
+
+    `kind` is `model`, `tool`, or `refusal` (a proposal that was answered with a reason and never ran).
+    """
+
+    request_id: str
+    step_id: int
+    attempt: int
+    kind: Literal["model", "tool", "refusal"]
+    input_hash: str
+    created_at: float
+    status: Literal["pending", "success", "failed"] = "pending"
+    tool: str | None = None
+    call_id: str = ""
+    effect_class: str = "pure"
+    input_data: Any = None
+    output_data: Any = None
+    error_code: str | None = None
+    finished_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt, whatever the wording was."""
+        return f"{self.request_id}:{self.step_id}"
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """Something that arrived from outside; stored once per `(source, event_id)`."""
+
+    source: Literal["user", "model", "tool"]
+    event_id: str
+    kind: str
+    payload: Any = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One transaction: the task under a version check, its step rows, the inbound event, the audit rows."""
+
+    label: str
+    task: Task
+    at: float
+    finished: tuple[Step, ...] = ()
+    inserted: tuple[Step, ...] = ()
+    event: Inbound | None = None
+    audit: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a task claims. `cause` is a stable code; the three lists name steps as `{"tool", "key", ...}`."""
+
+    request_id: str
+    outcome: Outcome
+    cause: str | None
+    answer: str
+    state: State
+    done: list[dict[str, Any]]
+    not_done: list[dict[str, Any]]
+    unknown: list[dict[str, Any]]

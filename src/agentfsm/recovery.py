@@ -1,0 +1,86 @@
+"""Recovery: what kind of error it was, one deadline for all attempts, and the pause between them."""
+
+from __future__ import annotations
+
+import random
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+
+import httpx
+
+from agentfsm.ports import Clock
+
+
+class ErrorClass(StrEnum):
+    """Who owns an error: the retry, nobody, the model, nobody."""
+
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    INVALID_INPUT = "invalid_input"
+    CONTRACT_VIOLATION = "contract_violation"
+
+
+class Deadline:
+    """A point in monotonic time, carried down through every layer. It is never extended."""
+
+    def __init__(self, clock: Clock, at: float) -> None:
+        self._clock = clock
+        self.at = at
+
+    @classmethod
+    def after(cls, clock: Clock, delay_s: float) -> Deadline:
+        """Return the deadline `delay_s` seconds from now."""
+        return cls(clock, clock.monotonic() + delay_s)
+
+    def within(self, delay_s: float) -> Deadline:
+        """Return the nearer of this one and `delay_s` seconds from now."""
+        return Deadline(self._clock, min(self.at, self._clock.monotonic() + delay_s))
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - self._clock.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return self.remaining() <= 0.0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Exponential back-off with full jitter. `attempts` bounds the wire attempts of one logical call."""
+
+    attempts: int = 5
+    base_s: float = 0.5
+    cap_s: float = 8.0
+    seed: int = 0
+
+    def pause(self, key: str, attempt: int, retry_after_s: float | None, deadline: Deadline) -> float | None:
+        """Return the seconds to wait after failed `attempt`, or None where no further attempt fits.
+
+        A `retry_after_s` is a floor: the jitter comes on top of it, as far as the deadline has room.
+        """
+        left = deadline.remaining()
+        floor = max(0.0, retry_after_s or 0.0)
+        if attempt >= self.attempts or floor >= left:
+            return None
+        ceiling = min(self.cap_s, self.base_s * 2 ** (attempt - 1))
+        jitter = random.Random(f"{self.seed}:{key}:{attempt}").uniform(0.0, ceiling)  # noqa: S311 - not secret
+        pause = floor + jitter
+        if pause < left:
+            return pause
+        return floor if retry_after_s else None
+
+
+NOT_SENT = (
+    ConnectionRefusedError,
+    socket.gaierror,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+)
+"""Raised before anything left this process: no effect can have happened."""
+
+LOST = (TimeoutError, ConnectionError, EOFError, httpx.TransportError)
+"""Raised when a reply did not come: the effect may have happened."""

@@ -1,0 +1,1 @@
+"""Stores: durable state behind the Store port."""
