@@ -4,6 +4,7 @@ from pytest_agent.faults.effect import Effect
 from pytest_agent.faults.effects.crash import Crash
 from pytest_agent.faults.effects.cut_stream import CutStream
 from pytest_agent.faults.effects.drop_done import DropDone
+from pytest_agent.faults.effects.limit_headers import LimitHeaders
 from pytest_agent.faults.effects.lose_reply import LoseReply
 from pytest_agent.faults.effects.malform_arguments import MalformArguments
 from pytest_agent.faults.effects.pause_stream import PauseStream
@@ -19,6 +20,7 @@ EFFECTS: dict[str, type[Effect]] = {
         Crash,
         CutStream,
         DropDone,
+        LimitHeaders,
         LoseReply,
         MalformArguments,
         PauseStream,

@@ -1,0 +1,44 @@
+# Two commands matter: `make chaos` shows what this is, `make test` passes the whole suite.
+# Both create .venv from requirements.lock on first use. Needs Python >= 3.11 (with venv) and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help chaos test lint lock clean
+
+help:
+	@echo "make chaos   run the shipped scenario and the naive example under every fault"
+	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
+	@echo "make lint    ruff, mypy, import rules"
+	@echo "make lock    compile requirements.lock anew"
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer with venv is needed; found $$($(PYTHON) --version). Say PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+chaos: $(VENV)/.ready
+	@$(BIN)/python -m pytest scenarios tests/examples/test_naive_agent.py --chaos -p no:randomly $(ARGS)
+
+test: $(VENV)/.ready
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_agent* .pytest_cache .mypy_cache .ruff_cache
