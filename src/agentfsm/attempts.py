@@ -11,7 +11,7 @@ import httpx
 
 from agentfsm.budgets import tokens_of
 from agentfsm.contracts import plain_text
-from agentfsm.errors import ContractViolation, IncompleteTurn, ModelError
+from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
 from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
 from agentfsm.turns import ModelRequest, Turn
@@ -54,7 +54,7 @@ async def call_model(model: Model, request: ModelRequest, deadline: Deadline) ->
         return Reply(turn=turn, tokens=tokens_of(request.messages, turn))
     except ModelError as error:
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
-        tokens = unseen if isinstance(error, IncompleteTurn) else 0
+        tokens = unseen if error.transient and "status" not in error.fields else 0
         return Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s, tokens=tokens)
     except LOST as error:
         code, reason = _lost_code(error), type(error).__name__

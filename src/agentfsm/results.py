@@ -15,13 +15,9 @@ DOUBTFUL = frozenset({IN_DOUBT, "contract_violation", "tool_crashed"})
 
 
 def in_doubt(steps: Sequence[Step], step: Step) -> bool:
-    """Whether an attempt of this step may have had an effect that nobody has confirmed."""
+    """Whether an attempt of this step, which has not succeeded, may have had an effect all the same."""
     tries = [s for s in steps if s.step_id == step.step_id]
-    return (
-        step.effect_class != "pure"
-        and all(s.status == "failed" for s in tries if s.finished_at is not None)
-        and any(s.error_code in DOUBTFUL for s in tries)
-    )
+    return step.effect_class != "pure" and any(s.error_code in DOUBTFUL for s in tries)
 
 
 def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:

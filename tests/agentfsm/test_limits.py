@@ -57,6 +57,17 @@ def test_usage_is_counted_as_reported_and_never_as_zero(world, wire):
     assert used() == 500
 
 
+@pytest.mark.parametrize("broken", [httpx.ReadTimeout("late"), None], ids=["silence", "cut"])
+def test_an_attempt_that_broke_off_is_charged_for(world, wire, broken):
+    def used(request_id):
+        return asyncio.run(world.store.load(request_id)).budget_used["tokens"]
+
+    world.run()
+    world.first = [broken or wire.stream(wire.chunk(content="x"), done=False)]
+    world.run(request_id="r2")
+    assert used("r2") > used("r1")
+
+
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}], ids=str)
 def test_missing_usage_is_estimated(world, wire, usage):
     chunks = [wire.call_chunk("orders_lookup", {"order": 7}, "c1"), wire.chunk("tool_calls")]

@@ -184,12 +184,16 @@ class Slow(httpx.AsyncByteStream):
         self.closed = True
 
 
+EMPTY = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": null}]}\n\n'
+
+
+@pytest.mark.parametrize("ping", [b": ping\n\n", EMPTY], ids=["comment", "empty"])
 @pytest.mark.parametrize("limit", [{"first_event_s": 0.02}, {"idle_s": 0.02}], ids=str)
-def test_keep_alives_are_no_sign_of_life(world, limit):
+def test_keep_alives_are_no_sign_of_life(world, limit, ping):
     spoken = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n' if "idle_s" in limit else b""
-    slow = Slow(spoken)
+    slow = Slow(spoken, ping=ping)
     world.first = [httpx.Response(200, headers=OK, stream=slow)]
-    assert world.run(**limit).outcome == "success"
+    assert asyncio.run(asyncio.wait_for(asyncio.to_thread(world.run, **limit), 5)).outcome == "success"
     assert world.steps()[0][4] == "silent"
     assert slow.closed
 

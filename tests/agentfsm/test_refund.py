@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agentfsm import AgentError, Conflict, InputChanged, State
+from agentfsm import AgentError, Conflict, Effect, InputChanged, State
 
 CLEAN = [
     "start, intent step 1 model",
@@ -103,6 +103,20 @@ def test_an_unknown_tool_is_answered_with_the_name_that_was_meant(world, wire):
     assert "Did you mean 'payments.refund'?" in world.told()[0]
 
 
+def test_only_the_order_that_was_looked_up_is_refunded(world, wire):
+    world.script.insert(1, wire.refund(order=8))
+    assert world.run(text="refund order 7, not 8").outcome == "success"
+    assert [order for order, _, _ in world.refund_calls] == [7]
+
+
+def test_a_task_of_another_version_of_the_workflow_is_refused(world, payer):
+    world.run()
+    other = payer(Effect.PURE)
+    with pytest.raises(InputChanged) as refused:
+        world.play(lambda runtime: runtime.resume("r1"), other.build)
+    assert refused.value.code == "workflow_changed"
+
+
 def test_the_same_request_id_with_another_text_is_refused(world):
     world.run()
     with pytest.raises(InputChanged):
@@ -128,6 +142,7 @@ def test_one_runtime_runs_a_task_once_at_a_time_and_two_tasks_side_by_side(world
     first, second, other = world.play(twice)
     assert first.outcome == other.outcome == "success"
     assert isinstance(second, Conflict)
+    assert "running here" in str(second)
     assert world.ledger == {"r1:4": 20, "r2:4": 20}
 
 

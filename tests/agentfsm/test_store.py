@@ -7,6 +7,7 @@ import pytest
 from agentfsm import Commit, Conflict, InputChanged, SQLiteStore, State
 from agentfsm.errors import StoreError
 from agentfsm.records import Inbound, Step, Task
+from agentfsm.store.sqlite import _switch_to_wal
 
 TASK = Task("r1", "text", "w@1", State.PLANNING, "LOOKUP", 1.0)
 STEP = Step("r1", 1, 1, "tool", "hash", 1.0, tool="pay", call_id="c", effect_class="idempotent", input_data={"a": 1})
@@ -115,6 +116,21 @@ def test_stores_that_open_one_fresh_file_at_once_all_work(tmp_path):
         return versions
 
     assert asyncio.run(race()) == [1] * 8
+
+
+def test_the_switch_to_wal_is_tried_again_while_another_process_makes_it():
+    class Busy:
+        def __init__(self):
+            self.said = []
+
+        def execute(self, statement):
+            self.said.append(statement)
+            if len(self.said) in {1, 4}:
+                raise sqlite3.OperationalError("database is locked")
+
+    busy = Busy()
+    _switch_to_wal(busy)
+    assert busy.said.count("PRAGMA journal_mode = WAL") == 3
 
 
 def test_the_file_is_safe_against_power_loss(store, tmp_path):

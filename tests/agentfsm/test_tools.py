@@ -2,9 +2,12 @@
 
 import asyncio
 import threading
+import time
+from dataclasses import replace
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from agentfsm import AgentError, CallableTool, Effect, ToolContract
 from agentfsm.agents.support_refund import CONTRACTS, LookupInput, LookupOutput
@@ -75,6 +78,37 @@ def test_a_lookup_lost_for_good_is_failed_for_it_changes_nothing(world):
     assert (result.outcome, result.cause, result.unknown) == ("failed", "timeout", [])
 
 
+def test_an_effect_that_failed_and_was_not_made_good_is_no_success(payer, world, wire):
+    async def refuse(amount, idempotency_key):
+        return {"status": "invalid_input"}
+
+    pay = payer(Effect.IDEMPOTENT)
+    pay.workflow = replace(pay.workflow, done_when=lambda _business: True)
+    pay.tool._function = refuse
+    world.script += [wire.says("Paid.")] * 2
+    result = pay.run()
+    assert (result.outcome, result.cause) == ("failed", "not_done")
+
+
+def test_a_tool_that_is_asked_too_often_is_repeated_without_doubt(world):
+    reply = httpx.Response(429)
+    error = httpx.HTTPStatusError("429", request=httpx.Request("POST", "http://x"), response=reply)
+    world.breaks(REFUND, error)
+    assert world.run().outcome == "success"
+    assert (4, 1, REFUND, "failed", "rate_limit") in world.steps()
+
+
+def test_a_number_that_json_cannot_hold_is_outside_every_contract():
+    class Output(BaseModel):
+        amount: float
+
+    contract = ToolContract("x", 1, LookupInput, Output, Effect.PURE)
+    assert contract.check({"amount": 1.5}) == {"amount": 1.5}
+    with pytest.raises(AgentError) as refused:
+        contract.check({"amount": float("nan")})
+    assert refused.value.code == "contract_violation"
+
+
 def test_a_request_that_was_never_sent_is_no_doubt(world):
     world.breaks(REFUND, *[ConnectionRefusedError()] * 9)
     result = world.run()
@@ -113,7 +147,8 @@ def test_a_permanent_error_gets_exactly_one_attempt(world):
 def test_invalid_input_goes_to_the_model_with_its_reason(world, wire):
     world.breaks(REFUND, {"status": "invalid_input", "error_code": "odd", "reason": "only even amounts"})
     world.script.insert(2, wire.refund(18))
-    assert world.run().outcome == "success"
+    result = world.run()
+    assert (result.outcome, result.not_done) == ("success", [])
     assert "only even amounts" in world.told()[1]
     assert list(world.ledger.values()) == [18]
 
@@ -140,7 +175,7 @@ def test_an_answer_outside_the_contract_is_no_success_and_is_not_repeated(world,
 
 
 def test_a_pure_tool_outside_its_contract_fails(world):
-    world.order = {"order": 7, "amount": 20.5, "currency": "EUR", "refundable": True}
+    world.order = {"order": 7, "amount": "20", "currency": "EUR", "refundable": True}
     result = world.run()
     assert (result.outcome, result.cause) == ("failed", "contract_violation")
     assert world.lookups == [7]
@@ -243,7 +278,9 @@ def test_a_tool_that_hangs_is_given_up_after_its_own_time(payer):
             stopped.append(idempotency_key)
 
     pay.tool._function = hang
+    began = time.monotonic()
     assert pay.run().cause == "timeout"
+    assert time.monotonic() - began < 5
     assert stopped == ["r1:2"]
 
 
