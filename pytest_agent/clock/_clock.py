@@ -79,8 +79,8 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Move time forward by hand; whoever waits for a time up to then wakes up, and sees the new time."""
-        if not seconds >= 0:
-            raise ValueError(f"a clock cannot be advanced by {seconds!r} seconds: it never goes back")
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"a clock cannot be advanced by {seconds!r} seconds: it goes forward, to a time")
         with self._engine.lock:
             self._timeline.move_to(self._timeline.now() + seconds)
             self._show()
@@ -90,11 +90,13 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Wait `seconds` of virtual time, as `time.sleep` does while the clock is installed.
 
-        Raises ValueError for a negative number. A clock that is not installed simply moves on.
+        Raises what `time.sleep` raises for such a number. A clock that is not installed simply moves on.
         """
         seconds = seconds + 0.0
         if not seconds >= 0:
-            raise ValueError("sleep length must be a non-negative number")
+            raise ValueError("sleep length must be non-negative")
+        if seconds == math.inf:
+            raise OverflowError("timestamp too large to convert to C _PyTime_t")
         if active() is not self:
             self.advance(seconds)
         elif seconds == 0 or self._sleeps_really():
@@ -107,6 +109,12 @@ class Clock:
     def busy(self, what: str) -> AbstractContextManager[None]:
         """Count real work in flight for the duration of the block: time runs at real pace, never jumps."""
         return self.inside.work(what)
+
+    @property
+    def in_flight(self) -> list[str]:
+        """The real work that holds time now, as it was named."""
+        with self._engine.lock:
+            return [job.what for job in self._program.jobs.at_work(self._program.waiters)]
 
     @property
     def waits(self) -> list[RealWait]:

@@ -20,10 +20,8 @@ from pytest_agent.clock._waits import WaitLedger
 # costs no virtual time; after so many real seconds without a jump, time runs. Counted since the last jump.
 _STILL_S = {Kind.THREAD: 0.1, Kind.UNKNOWN: 0.02, Kind.DESCRIPTOR: 0.0}
 _FIRST_POLL_S, _LAST_POLL_S = 0.00005, 0.01
-# A thread that has been notified looks as if it waited until it runs again: look so often before a jump.
-_LOOKS = 3
 # How long a thread from before the clock gets to wake a loop that nothing else can wake.
-_STRANGERS_S = 0.05
+_STRANGERS_S = 0.1
 
 
 class Engine:
@@ -42,8 +40,6 @@ class Engine:
         self._blamed_since = 0.0
         self._still_since: float | None = None
         self._poll_s = _FIRST_POLL_S
-        self._held: tuple[object, ...] = ()
-        self._looks = 0
         self._hangs_since: float | None = None
 
     def start(self, *, installed: bool) -> None:
@@ -99,8 +95,7 @@ class Engine:
             return 0.0
         obstacle = self._program.obstacle()
         if obstacle.kind is Kind.NOTHING:
-            return self._jump(me, obstacle)
-        self._looks = 0
+            return self._jump(me)
         self._hangs_since = None
         return self._wait_for(me, obstacle)
 
@@ -127,18 +122,11 @@ class Engine:
         if driver is not None and driver is not by:
             driver.wake()
 
-    def _jump(self, me: Waiter, obstacle: Obstacle) -> float | None:
-        if obstacle.held:
-            if obstacle.held != self._held:
-                self._held, self._looks = obstacle.held, 0
-            self._looks += 1
-            if self._looks < _LOOKS:
-                return _FIRST_POLL_S
+    def _jump(self, me: Waiter) -> float | None:
         if me.deadline_s == math.inf:
             return self._hang(me)
         self._unseen_work = False
         self._still_since = None
-        self._looks = 0
         self._timeline.move_to(me.deadline_s)
         self._show()
         self.wake_due()
@@ -185,7 +173,6 @@ class Engine:
     def _clear(self) -> None:
         self._settle_blame()
         self._unseen_work = False
-        self._looks = 0
         self._hangs_since = None
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pytest_agent.clock._engine import Engine
 from pytest_agent.clock._jobs import Job
 from pytest_agent.clock._obstacles import Program
-from pytest_agent.clock._waiters import SleepingThread, Waiter
+from pytest_agent.clock._waiters import IdleLoop, SleepingThread, Waiter
 
 
 class Inside:
@@ -25,6 +25,8 @@ class Inside:
     def waiting(self, waiter: Waiter) -> Iterator[None]:
         """`waiter` waits for the duration of the block."""
         with self._lock:
+            if isinstance(waiter, IdleLoop):  # it may have begun to run before the clock was installed
+                self._program.loops.add(waiter.ident)
             self._engine.enter(waiter)
         try:
             yield
@@ -84,7 +86,7 @@ class Inside:
     def job_runs(self, job: Job) -> Iterator[None]:
         """This thread runs `job`. The job stays in flight after the block, until its result is delivered."""
         with self._lock:
-            self._program.threads.is_worker([threading.current_thread()])
+            self._program.threads.add_workers([threading.current_thread()])
             self._program.jobs.start(job, threading.get_ident())
             self._engine.changed()
         try:
@@ -112,4 +114,4 @@ class Inside:
     def pool_threads(self, threads: Iterable[threading.Thread]) -> None:
         """These threads are idle when they run no job."""
         with self._lock:
-            self._program.threads.is_worker(list(threads))
+            self._program.threads.add_workers(list(threads))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 from pytest_agent.clock._loop import new_event_loop
 from pytest_agent.clock._modules import Replacements
 from pytest_agent.clock._pools import anyio_stand_in, real_submit, submit
 from pytest_agent.clock._stand_ins import STAND_INS
-
-_Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 
 class _Process:
@@ -24,7 +22,7 @@ class _Process:
         for original, stand_in in STAND_INS.items():
             self._modules.add(original, stand_in)
         self._modules.add(asyncio.new_event_loop, new_event_loop)
-        self._anyio: _Pair | None = None
+        self._anyio: ModuleType | None = None
         self._policies: list[Any] = []
 
     def put_in(self) -> None:
@@ -45,10 +43,11 @@ class _Process:
 
     def catch_up(self, *, put_in: bool) -> None:
         """Count anyio's worker threads from the moment somebody has imported anyio."""
-        if self._anyio is None and "anyio.to_thread" in sys.modules:
-            self._anyio = anyio_stand_in()
-            if self._anyio is not None:
-                self._modules.add(*self._anyio)
+        to_thread = sys.modules.get("anyio.to_thread")
+        if to_thread is not self._anyio:
+            self._anyio = to_thread
+            if to_thread is not None:
+                self._modules.add(*anyio_stand_in(to_thread))
                 if put_in:
                     self._modules.put_in()
 

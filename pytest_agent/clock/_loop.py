@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import selectors
 import threading
@@ -60,9 +61,8 @@ class VirtualSelector(selectors.BaseSelector):
         clock = active()
         if clock is None or self._loop is None:
             return self._real.select(timeout)
-        events = self._real.select(0)
-        if events or (timeout is not None and timeout <= 0):
-            return events
+        if timeout is not None and timeout <= 0:
+            return self._real.select(0)
         clock.inside.catch_up()
         waiter = IdleLoop(
             math.inf if timeout is None else clock.monotonic() + timeout, self._loop.wake, self._descriptors
@@ -70,15 +70,16 @@ class VirtualSelector(selectors.BaseSelector):
         self._loop.waiter = waiter
         try:
             with clock.inside.waiting(waiter):
-                while True:
+                # Only now, when whoever wakes the loop also tells the clock, can an empty answer be trusted.
+                events = self._real.select(0)
+                while not events:
                     pause = clock.inside.decide(waiter)
                     if waiter.woken:
                         return self._real.select(0)
                     if pause == math.inf:
                         raise nothing_to_wait_for(self._loop)
                     events = self._real.select(pause)
-                    if events:
-                        return events
+                return events
         finally:
             self._loop.waiter = None
 
@@ -89,12 +90,28 @@ class VirtualSelector(selectors.BaseSelector):
         return [descriptor for descriptor in self._foreign.values() if descriptor is not None]
 
 
+class _Moment(float):
+    """A timer's time that comes after the same time of an earlier timer.
+
+    In real time no two calls of `call_later(1, …)` are due at once, and they fire in the order of the calls. In
+    virtual time they tie, and asyncio's heap would fire them in any order.
+    """
+
+    order: int
+
+    def __lt__(self, other: float) -> bool:
+        if float.__eq__(self, other) and isinstance(other, _Moment):
+            return self.order < other.order
+        return float.__lt__(self, other)
+
+
 class VirtualEventLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose `time()` is the installed clock's, and real when none is installed."""
 
     def __init__(self) -> None:
         selector = VirtualSelector()
         self.waiter: IdleLoop | None = None
+        self._timers = itertools.count()
         super().__init__(selector)
         selector.belongs_to(self)
         # Virtual time is exact on every platform; a coarse resolution would fire timers early.
@@ -121,6 +138,18 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
             clock = active()
             if clock is not None:
                 clock.inside.loop_ended(ident)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As asyncio's; timers of the same time fire in the order in which they were set."""
+        moment = _Moment(when)
+        moment.order = next(self._timers)
+        return super().call_at(moment, callback, *args, context=context)
 
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None

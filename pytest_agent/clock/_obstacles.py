@@ -38,7 +38,6 @@ class Obstacle:
     kind: Kind
     causes: tuple[Cause, ...] = ()  # (what, the edit to make)
     polled: bool = False  # whether it can go away without anybody telling
-    held: tuple[object, ...] = ()  # where the threads stand that seem to wait for a lock
 
 
 NO_OBSTACLE = Obstacle(Kind.NOTHING)
@@ -57,7 +56,6 @@ class Program:
 
     def obstacle(self) -> Obstacle:
         """The first thing that stands in the way of a jump."""
-        held: list[object] = []
         frames: Frames = {}
         at_work = self.jobs.at_work(self.waiters)
         if at_work:
@@ -65,47 +63,43 @@ class Program:
                 return Obstacle(Kind.WORK)
             # A job may wait for one that sleeps: only then can a job that waits for a lock be passed over.
             frames = current_frames()
-            if not all(self._is_held(job.ident, frames, held) for job in at_work):
+            if not all(self._is_held(job.ident, frames) for job in at_work):
                 return Obstacle(Kind.WORK, polled=True)
         with_job = self.jobs.idents()
         for ident in (self.home, *self.loops):
             if ident not in self.waiters and ident not in with_job:
                 frames = frames or current_frames()
-                if not self._is_held(ident, frames, held):
+                if not self._is_held(ident, frames):
                     what = f"the thread of the test, at {place(frames.get(ident))}"
                     edit = "wait with a threading.Event, a queue, a future or join() there"
                     return Obstacle(Kind.THREAD, ((what, edit),), polled=True)
-        unknown = self._unknown_threads(with_job, held)
+        unknown = self._unknown_threads(with_job)
         if unknown:
             return Obstacle(Kind.UNKNOWN, unknown, polled=True)
         open_ = self._open_descriptors()
         if open_:
             return Obstacle(Kind.DESCRIPTOR, open_)
-        return Obstacle(Kind.NOTHING, held=tuple(held)) if held else NO_OBSTACLE
+        return NO_OBSTACLE
 
-    def _is_held(self, ident: int | None, frames: Frames, held: list[object]) -> bool:
-        if ident is None:
-            return False
-        frame = frames.get(ident)
-        if not is_held_by_a_lock(frame):
-            return False
-        held.append((ident, id(frame), frame and frame.f_lasti))
-        return True
+    def _is_held(self, ident: int | None, frames: Frames) -> bool:
+        return ident is not None and is_held_by_a_lock(frames.get(ident), self._is_ending)
 
-    def _unknown_threads(self, with_job: set[int], held: list[object]) -> tuple[Cause, ...]:
+    def _is_ending(self, thread: threading.Thread) -> bool:
+        # Nobody joins a pool's worker but to see it end; without a job it ends at once.
+        ident = thread.ident
+        at_rest = ident not in self.waiters and ident not in self.jobs.idents()
+        return at_rest and self.threads.is_a_worker(thread)
+
+    def _unknown_threads(self, with_job: set[int]) -> tuple[Cause, ...]:
         frames: Frames = {}
         causes: list[Cause] = []
         for thread in self.threads.uncounted():
+            # A thread that is just being started has no number yet, and is at work.
             ident = thread.ident
-            if ident is None or ident == self.home or ident in self.waiters:
-                continue
-            if ident in with_job or ident in self.loops:
+            if ident == self.home or ident in self.waiters or ident in with_job or ident in self.loops:
                 continue
             frames = frames or current_frames()
-            frame = frames.get(ident)
-            if is_waiting_for_a_thread(frame) and thread is not threading.current_thread():
-                held.append((ident, id(frame), frame and frame.f_lasti))
-            else:
+            if ident is None or not is_waiting_for_a_thread(frames.get(ident), self._is_ending):
                 edit = f"clock.ignore_thread({thread.name!r})"
                 causes.append((f"the thread {thread.name!r}", edit))
         return tuple(causes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_agent.clock._active import active
@@ -68,11 +68,8 @@ def _finish_when_delivered(future: Future[Any], inside: Inside, job: Job) -> Non
     future.add_done_callback(cancelled)
 
 
-def anyio_stand_in() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """anyio's `to_thread.run_sync` and its counted form, once somebody has imported anyio."""
-    to_thread = sys.modules.get("anyio.to_thread")
-    if to_thread is None:
-        return None
+def anyio_stand_in(to_thread: ModuleType) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The `run_sync` of the module `anyio.to_thread`, and its counted form. We do not import anyio ourselves."""
     real_run_sync: Callable[..., Awaitable[Any]] = to_thread.run_sync
 
     async def run_sync(func: Callable[..., Any], *args: Any, limiter: Any = None, **options: Any) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from weakref import WeakSet
 
 from pytest_agent.clock._stand_ins import keeps_real_time
 
 Frames = dict[int, FrameType]
+_JOINS = frozenset({"join", "_wait_for_tstate_lock"})  # the latter up to Python 3.12
 
 
 class ThreadRegister:
@@ -40,9 +41,13 @@ class ThreadRegister:
         """Whether the thread was there before the clock."""
         return ident in self._foreign_idents and threading.current_thread() in self._foreign
 
-    def is_worker(self, threads: Iterable[threading.Thread]) -> None:
+    def add_workers(self, threads: Iterable[threading.Thread]) -> None:
         """These threads run counted jobs and are idle otherwise."""
         self._workers.update(threads)
+
+    def is_a_worker(self, thread: threading.Thread) -> bool:
+        """Whether the thread belongs to a pool."""
+        return thread in self._workers
 
     def ignore(self, pattern: str) -> None:
         """Never wait for threads whose name matches `pattern` (as a file name would: `*`, `?`)."""
@@ -50,12 +55,9 @@ class ThreadRegister:
 
     def uncounted(self) -> list[threading.Thread]:
         """The test's threads of which nothing is known: no pool's worker, not declared idle."""
-        threads = threading.enumerate()
-        if len(threads) == len(self._foreign) + 1:  # the usual case: nobody but us
-            return []
         return [
             thread
-            for thread in threads
+            for thread in threading.enumerate()
             if thread not in self._foreign
             and thread not in self._workers
             and not any(fnmatch.fnmatchcase(thread.name, pattern) for pattern in self._ignored)
@@ -76,36 +78,36 @@ def current_frames() -> Frames:
     return sys._current_frames()
 
 
-def is_held_by_a_lock(frame: FrameType | None) -> bool:
+def is_held_by_a_lock(frame: FrameType | None, is_ending: Callable[[threading.Thread], bool]) -> bool:
     """Whether the thread waits for another thread: in a condition, an event, a queue, a future, a join.
 
-    Only what `threading` shows is seen; a bare `lock.acquire()` looks like work. A waiter that has been
-    notified but did not run yet is not held any more: its lock is free. A thread without a frame is gone.
+    Exact as soon as it is true: one that was notified is not held any more, even before it runs again. Only what
+    `threading` shows is seen; a bare `lock.acquire()` looks like work. A thread without a frame is gone.
+    Who joins a thread that `is_ending` is about to go on.
     """
     if frame is None:
         return True
     if frame.f_globals.get("__name__") != "threading":
         return False
-    name = frame.f_code.co_name
     local = frame.f_locals
-    if name == "wait" and "waiter" in local:
-        return bool(local["waiter"].locked())
-    if name == "_wait_for_tstate_lock" and local.get("lock") is not None:  # Thread.join up to 3.12
-        return bool(local["lock"].locked())
-    if name == "join" and isinstance(local.get("self"), threading.Thread):
-        return bool(local["self"].is_alive())
+    owner = local.get("self")
+    if frame.f_code.co_name == "wait" and isinstance(owner, threading.Condition):
+        # The lock of the waiter does not tell: it is taken again before the notified thread runs.
+        return local.get("waiter") in getattr(owner, "_waiters", ())
+    if frame.f_code.co_name in _JOINS and isinstance(owner, threading.Thread):
+        return owner in threading.enumerate() and not is_ending(owner)
     return False
 
 
-def is_waiting_for_a_thread(frame: FrameType | None) -> bool:
+def is_waiting_for_a_thread(frame: FrameType | None, is_ending: Callable[[threading.Thread], bool]) -> bool:
     """Whether the thread waits for another one to end or to deliver: `Thread.join` or `Future.result`."""
-    if not is_held_by_a_lock(frame):
+    if not is_held_by_a_lock(frame, is_ending):
         return False
     while frame is not None and frame.f_globals.get("__name__") == "threading":
-        if frame.f_code.co_name in {"join", "_wait_for_tstate_lock"}:
+        if frame.f_code.co_name in _JOINS:
             return True
         frame = frame.f_back
-    return frame is None or frame.f_globals.get("__name__") == "concurrent.futures._base"
+    return frame is not None and frame.f_globals.get("__name__") == "concurrent.futures._base"
 
 
 def place(frame: FrameType | None) -> str:

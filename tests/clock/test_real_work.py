@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from pytest_agent.clock import Clock, _real
+from pytest_agent.clock import Clock, VirtualClockWarning, _real
 
 Real = Callable[[], float]
 WORK_S = 0.05
@@ -116,6 +116,7 @@ def test_busy_work_holds_time(installed: Clock, really_took: Real) -> None:
             loop.call_soon_threadsafe(arrived.set)
 
         with installed.busy("a writer thread"):
+            assert installed.in_flight == ["a writer thread"]
             threading.Thread(target=deliver).start()
             loop.call_later(0.02, done.set)
             async with asyncio.timeout(60):
@@ -191,6 +192,46 @@ def test_the_test_and_its_thread_sleep_side_by_side(installed: Clock) -> None:
     thread.join()
     assert woke == ["test", "thread"]
     assert round(installed.elapsed_s) == 60
+
+
+def test_time_stands_still_while_the_test_computes(installed: Clock) -> None:
+    # When a thread sleeps and the test works, nobody knows yet what else the test will wait for
+    thread = threading.Thread(target=time.sleep, args=(60,))
+    thread.start()
+    works()
+    assert installed.elapsed_s < 30
+    thread.join()
+    assert installed.elapsed_s >= 60
+
+
+def test_a_test_that_waits_out_of_sight_waits_really_and_is_told(really_took: Real) -> None:
+    clock = Clock()
+
+    def hands_over() -> None:
+        time.sleep(0.3)
+        lock.release()
+
+    clock.install()
+    lock = threading.Lock()
+    lock.acquire()
+    thread = threading.Thread(target=hands_over)
+    thread.start()
+    lock.acquire()
+    thread.join()
+    with pytest.warns(VirtualClockWarning, match=r"the thread of the test, at .*test_real_work\.py:"):
+        clock.uninstall()
+    assert really_took() >= 0.3
+    assert clock.elapsed_s == pytest.approx(0.3, abs=0.25)
+
+
+def test_joining_a_pool_that_ends_does_not_let_a_sleeper_jump(installed: Clock) -> None:
+    thread = threading.Thread(target=time.sleep, args=(3600,))
+    thread.start()
+    for _ in range(50):
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(int).result()
+    assert installed.elapsed_s < 60
+    thread.join()
 
 
 def test_a_sync_program_waits_for_workers_that_sleep(installed: Clock, really_took: Real) -> None:

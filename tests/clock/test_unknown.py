@@ -198,6 +198,27 @@ def test_a_loop_that_a_thread_will_wake_is_not_stuck(installed: Clock) -> None:
     assert asyncio.run(main())
 
 
+def test_a_loop_that_a_thread_from_before_the_clock_wakes_is_not_stuck() -> None:
+    told = threading.Event()
+    wake: list[Callable[[], None]] = []
+
+    def wakes() -> None:
+        told.wait()
+        wake[0]()
+
+    async def main() -> bool:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        wake.append(lambda: loop.call_soon_threadsafe(arrived.set) and None)
+        loop.call_soon(told.set)
+        return await arrived.wait()
+
+    thread = threading.Thread(target=wakes)
+    thread.start()
+    with Clock().installed():
+        assert asyncio.run(main())
+    thread.join()
+
+
 def test_a_loop_that_a_sleeping_thread_will_wake_is_not_stuck(installed: Clock, really_took: Real) -> None:
     async def main() -> None:
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
