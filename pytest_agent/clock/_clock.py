@@ -37,7 +37,9 @@ class Clock:
 
     `epoch_s` is the wall time at which it starts (Unix seconds; 2026-01-01T00:00:00Z), `monotonic_s` the
     reading of `time.monotonic`, `time.perf_counter` and the event loop. Time stands still while the program
-    computes, and jumps when it only waits. While work is in flight that takes real time, it runs at real pace.
+    computes, and jumps when it only waits. While work is in flight that takes real time it never jumps: it stands
+    still for the first `still_s` real seconds, so that a short job costs no virtual time and two runs agree to the
+    last digit, and runs at real pace after that.
 
     These stay real: `Event.wait(timeout)`, `queue.get(timeout=)`, `Future.result(timeout)`, everything else
     that waits with a lock or in `select`, `time.clock_gettime(CLOCK_MONOTONIC)`, functions of `time` kept as
@@ -45,12 +47,12 @@ class Clock:
     counted job. A loop that reads the time until a deadline without ever sleeping does not end: time stands still.
     """
 
-    def __init__(self, *, epoch_s: float = 1_767_225_600.0, monotonic_s: float = 1_000.0) -> None:
+    def __init__(self, *, epoch_s: float = 1_767_225_600.0, monotonic_s: float = 1_000.0, still_s: float = 1.0) -> None:
         self._epoch_ns = round(epoch_s * _NS)
         self._start_s = float(monotonic_s)
         self._timeline = Timeline(self._start_s)
         self._program = Program()
-        self._engine = Engine(self._program, self._timeline, self._show)
+        self._engine = Engine(self._program, self._timeline, self._show, still_s=still_s)
         self._wall = Wall()
         self._installed_at = ""
         # For the loop and the pools, not for test authors.
@@ -191,7 +193,7 @@ class Clock:
         return self._epoch_ns + round((self.monotonic() - self._start_s) * _NS)
 
     def _show(self) -> None:
-        self._wall.show(self._wall_ns(), running=self._timeline.running)
+        self._wall.show(self._wall_ns(), running=self._timeline.running and not self._timeline.still_left_s)
 
     def _sleeps_really(self) -> bool:
         ident = threading.get_ident()

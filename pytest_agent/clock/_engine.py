@@ -19,6 +19,8 @@ from pytest_agent.clock._waits import WaitLedger
 # What may be over in a moment is waited for with time standing still, so that starting three threads in a row
 # costs no virtual time; after so many real seconds without a jump, time runs. Counted since the last jump.
 _STILL_S = {Kind.THREAD: 0.1, Kind.UNKNOWN: 0.02, Kind.DESCRIPTOR: 0.0}
+# The same for counted work: as often between two jumps may it cost its whole allowance.
+_STILLS_BETWEEN_JUMPS = 5
 _FIRST_POLL_S, _LAST_POLL_S = 0.00005, 0.01
 # How long a thread from before the clock gets to wake a loop that nothing else can wake.
 _STRANGERS_S = 0.1
@@ -27,11 +29,12 @@ _STRANGERS_S = 0.1
 class Engine:
     """The decisions. `lock` guards the engine and all of `program`; reentrant because of signal handlers."""
 
-    def __init__(self, program: Program, timeline: Timeline, show: Callable[[], None]) -> None:
+    def __init__(self, program: Program, timeline: Timeline, show: Callable[[], None], *, still_s: float) -> None:
         self.lock = threading.RLock()
         self.ledger = WaitLedger()
         self._program = program
         self._timeline = timeline
+        self._still_s = still_s
         self._show = show  # tells the wall clock that time moved or changed its pace
         self._installed = False
         self._order = 0
@@ -39,6 +42,8 @@ class Engine:
         self._blamed: Obstacle | None = None
         self._blamed_since = 0.0
         self._still_since: float | None = None
+        self._stood_still_s = 0.0
+        self._work_since = 0.0
         self._poll_s = _FIRST_POLL_S
         self._hangs_since: float | None = None
 
@@ -79,8 +84,22 @@ class Engine:
         at_work = self._installed and bool(self._program.jobs.at_work(self._program.waiters))
         running = self._installed and (at_work or self._unseen_work)
         if running != self._timeline.running:
-            self._timeline.run(running=running)
+            self._timeline.run(running=running, still_s=self._stand_still(begins=running))
             self._show()
+
+    def _stand_still(self, *, begins: bool) -> float:
+        """How long counted work that begins costs no virtual time; and count what the work that ended used up.
+
+        The allowance since the last jump is bounded: a program that does nothing but submit one short job after the
+        other must reach its deadline.
+        """
+        now = _real.perf_counter()
+        if not begins:
+            self._stood_still_s += min(now - self._work_since, self._still_s)
+            return 0.0
+        self._work_since = now
+        left_s = _STILLS_BETWEEN_JUMPS * self._still_s - self._stood_still_s
+        return 0.0 if self._unseen_work else max(0.0, min(self._still_s, left_s))
 
     def decide(self, me: Waiter) -> float | None:
         """Jump if nothing stands in the way; else how long `me` should really wait before asking again.
@@ -127,6 +146,7 @@ class Engine:
             return self._hang(me)
         self._unseen_work = False
         self._still_since = None
+        self._stood_still_s = 0.0
         self._timeline.move_to(me.deadline_s)
         self._show()
         self.wake_due()
@@ -156,6 +176,12 @@ class Engine:
             self._blamed, self._blamed_since = obstacle, now
         self._unseen_work = obstacle.kind is not Kind.WORK
         self.refresh()
+        still_left_s = self._timeline.still_left_s
+        if still_left_s:
+            # Asked again when time begins to run, so that the wall clock begins then too.
+            left = still_left_s if left is None else min(still_left_s, left)
+        elif self._timeline.running:
+            self._show()
         if not obstacle.polled:
             return left
         poll_s = self._next_poll_s()
