@@ -15,14 +15,10 @@ def run_coroutine_test(item: pytest.Function) -> bool | None:
 
     Their loops are virtual too: while a test runs, every new event loop of the process is.
     """
-    if type(item).__module__.startswith("pytest_asyncio") or _is_anyio(item):
+    if type(item).__module__.startswith("pytest_asyncio") or item.funcargs.get("anyio_backend") is not None:
         return None
     wanted = inspect.signature(item.obj).parameters
     arguments = {name: item.funcargs[name] for name in wanted if name in item.funcargs}
     with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
         runner.run(item.obj(**arguments))
     return True
-
-
-def _is_anyio(item: pytest.Function) -> bool:
-    return item.config.pluginmanager.hasplugin("anyio") and item.get_closest_marker("anyio") is not None

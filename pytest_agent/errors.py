@@ -22,6 +22,10 @@ class LeftoverTurns(PytestAgentError, AssertionError):
     """The script has turns that the agent never asked for."""
 
 
+class WorldDiffers(PytestAgentError, AssertionError):
+    """The agent claims success and what `sandbox.must_hold` says of the world is not so."""
+
+
 class ProcessDied(BaseException):
     """The agent's process ends here. Not an Exception: an agent that catches everything must not survive it."""
 
@@ -33,6 +37,9 @@ class RunAbort(BaseException):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RunAbort], tuple[str, str]]:
+        return type(self), (self.reason, self.detail)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,45 +1,60 @@
-"""Where a session writes: `.pytest_agent/` under pytest's root, one folder for each session at a time."""
+"""Where a session writes: `.pytest_agent/` under pytest's root, one folder for each session at a time.
+
+A folder belongs to a session for as long as any of its processes holds a shared lock on the file `.lock`, which names
+the session. The workers of one xdist session find the same name there and join; another session finds a name that is
+not its own and takes the next folder. Nobody makes a folder before a test needs one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_agent.errors import UsageError
+
 _KEY = pytest.StashKey["Folder"]()
-WORKER_INPUT = "pytest_agent_folder"
+_SESSION = pytest.StashKey[str]()
+WORKER_INPUT = "pytest_agent_session"
 
 
 class Folder:
     """`results.json`, `results.jsonl` as they come, `run.json`, `traces/`, `ledgers/`."""
 
-    def __init__(self, path: Path, lock: int | None) -> None:
+    def __init__(self, path: Path, lock: int) -> None:
         self.path = path
-        self._lock = lock
+        self._lock: int | None = lock
 
     @classmethod
-    def claim(cls, root: Path) -> Folder:
-        """The session's own folder: `root`, or `root-2`, … while another session writes there."""
+    def claim(cls, root: Path, session: str, *, fresh_results: bool) -> Folder:
+        """The folder of a session: `root`, or `root-2`, … while other sessions have those before it.
+
+        `fresh_results`: the first process of the session there empties `results.jsonl`. Raises UsageError where
+        nothing can be written.
+        """
         number = 1
         while True:
             path = root if number == 1 else root.with_name(f"{root.name}-{number}")
-            path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                number += 1
-                continue
-            (path / ".gitignore").write_text("*\n")
-            (path / "results.jsonl").write_bytes(b"")
-            return cls(path, lock)
+                path.mkdir(parents=True, exist_ok=True)
+                lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise UsageError(
+                    f"{path}: cannot be written ({error.strerror}), and traces and results go there; "
+                    "make the folder writable, or choose another root with --rootdir"
+                ) from None
+            if _enter(lock, path, session, fresh_results=fresh_results):
+                return cls(path, lock)
+            os.close(lock)
+            number += 1
 
     def trace_path(self, nodeid: str) -> Path:
         """The trace file of a test."""
@@ -50,8 +65,11 @@ class Folder:
         return self.path / "ledgers" / f"{_slug(nodeid)}.jsonl"
 
     def append_result(self, result: dict[str, Any]) -> None:
-        """One test's result, as soon as it is known; one write, so that workers do not mix."""
-        line = json.dumps(result, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        """One test's result, as soon as it is known; one write, so that workers do not mix.
+
+        A later line of the same test replaces an earlier one.
+        """
+        line = json.dumps(result, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         handle = os.open(self.path / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(handle, line)
@@ -61,10 +79,13 @@ class Folder:
     def read_results(self) -> list[dict[str, Any]]:
         """All results so far, sorted by test: the order of tests and workers leaves no trace."""
         path = self.path / "results.jsonl"
-        lines = path.read_bytes().splitlines() if path.is_file() else []
-        # A worker that was killed may have left half a line.
-        whole = [line for line in lines if line.endswith(b"}")]
-        return sorted((json.loads(line) for line in whole), key=lambda result: str(result["test"]))
+        found: dict[str, dict[str, Any]] = {}
+        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+            # A worker that was killed may have left half a line.
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                result = json.loads(line)
+                found[str(result["test"])] = result
+        return [found[test] for test in sorted(found)]
 
     def write_results(self, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
         """`results.json`, canonical; machine facts and times beside it in `run.json`. Replaced in one step."""
@@ -72,20 +93,29 @@ class Folder:
         _replace(self.path / "run.json", run)
 
     def release(self) -> None:
-        """Let the next session have the folder."""
+        """Let the next session have the folder. Idempotent."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 def folder_of(config: pytest.Config) -> Folder:
-    """The folder of this session; a worker of xdist writes into its controller's."""
+    """The folder of this session, made on first use. The processes of one xdist session share it.
+
+    The controller holds it too, from the first report of a worker that uses one.
+    """
     folder = config.stash.get(_KEY, None)
     if folder is None:
-        given = getattr(config, "workerinput", {}).get(WORKER_INPUT)
-        folder = Folder(Path(given), None) if given else Folder.claim(config.rootpath / ".pytest_agent")
+        folder = Folder.claim(config.rootpath / ".pytest_agent", session_id(config), fresh_results=explores(config))
         config.stash[_KEY] = folder
+        config.add_cleanup(folder.release)
     return folder
+
+
+def session_id(config: pytest.Config) -> str:
+    """A name for this session, the same in the controller of xdist and in its workers."""
+    given: str | None = getattr(config, "workerinput", {}).get(WORKER_INPUT)
+    return given or config.stash.setdefault(_SESSION, secrets.token_hex(16))
 
 
 def known_folder(config: pytest.Config) -> Folder | None:
@@ -93,12 +123,40 @@ def known_folder(config: pytest.Config) -> Folder | None:
     return config.stash.get(_KEY, None)
 
 
+def explores(config: pytest.Config) -> bool:
+    """Whether this session runs tests under faults, and so has results to write."""
+    return bool(config.getoption("chaos")) or config.getoption("chaos_replay") is not None
+
+
+def _enter(lock: int, path: Path, session: str, *, fresh_results: bool) -> bool:
+    """Hold the folder together with the other processes of the session; False where another session has it."""
+    name = session.encode()
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Somebody is there. The exclusive lock is held for a moment only, while a folder is made ready.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            return os.pread(lock, 200, 0) == name
+        if os.pread(lock, 200, 0) != name:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, name, 0)
+            (path / ".gitignore").write_text("*\n")
+            if fresh_results:
+                (path / "results.jsonl").write_bytes(b"")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        # The change of the lock is not atomic: another session may have come in between.
+        if os.pread(lock, 200, 0) == name:
+            return True
+
+
 def _replace(path: Path, data: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     temporary.replace(path)
 
 
 def _slug(nodeid: str) -> str:
     short = re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")[-80:]
-    return f"{short}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+    return f"{short}-{hashlib.sha256(nodeid.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"

@@ -5,15 +5,23 @@ Name resolution is guarded too: on a machine without a network it fails first, w
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from pytest_agent.errors import RunAbort
 from pytest_agent.trace import Trace, Unanswered
 
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+RUNAWAY = 200
+"""Unanswered requests and connections after which a run is ended: an agent that swallows them all never stops."""
+
+_RESOLVERS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr")
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_ABSENT = object()
 
 
 class NetworkBlocked(ConnectionRefusedError):
@@ -22,78 +30,120 @@ class NetworkBlocked(ConnectionRefusedError):
 
 def is_loopback(host: object) -> bool:
     """Whether a host name or address is this machine."""
-    if host is None or host == "":
+    if host is None or host in ("", b""):
         return True
     text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-    if text.lower() == "localhost" or text.lower().endswith(".localhost"):
+    name = text.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return address.is_loopback or address.is_unspecified
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return bool(inner.is_loopback or inner.is_unspecified)
+
+
+def unanswered(trace: Trace, detail: str) -> None:
+    """Record what nothing answers. Raises RunAbort where that goes on without end."""
+    trace.append(Unanswered(detail=detail))
+    if sum(1 for _ in trace.of(Unanswered)) > RUNAWAY:
+        raise RunAbort("runaway", f"more than {RUNAWAY} requests that nothing answers; the last: {detail}")
 
 
 class NetworkGuard:
-    """Patches the socket module; `install` and `uninstall` are a pair."""
+    """Patches the socket module; `install` and `uninstall` are a pair, once for each phase of a test."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._undo: list[tuple[Any, str, Any]] = []
-        self._proxies: dict[str, str] = {}
+        self._outer: dict[str, str] = {}
+        self._inner: dict[str, str] = {}
 
     def install(self) -> None:
-        """Refuse from now on what does not stay on this machine, and take proxies out of the environment."""
-        real_connect, real_connect_ex = socket.socket.connect, socket.socket.connect_ex
-        real_getaddrinfo = socket.getaddrinfo
+        """Refuse from now on what does not stay on this machine, and take proxies out of the environment.
 
-        def connect(sock: socket.socket, address: Any) -> None:
-            self._check(sock, address)
-            real_connect(sock, address)
-
-        def connect_ex(sock: socket.socket, address: Any) -> int:
-            self._check(sock, address)
-            return real_connect_ex(sock, address)
-
-        def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-            if not is_loopback(host):
-                self._refuse(host, port)
-            return real_getaddrinfo(host, port, *args, **kwargs)
-
-        self._patch(socket.socket, "connect", connect)
-        self._patch(socket.socket, "connect_ex", connect_ex)
-        self._patch(socket, "getaddrinfo", getaddrinfo)
-        self._proxies = {name: os.environ.pop(name) for name in _PROXIES if name in os.environ}
+        A proxy that the test itself sets in the environment is its own: it is kept from phase to phase.
+        """
+        for name in ("connect", "sendto", "sendmsg"):
+            self._patch(socket.socket, name, self._guarded(getattr(socket.socket, name)))
+        self._patch(socket.socket, "connect_ex", self._connect_ex(socket.socket.connect_ex))
+        for name in _RESOLVERS:
+            self._patch(socket, name, self._resolver(getattr(socket, name)))
+        self._outer = _take_proxies()
+        os.environ.update(self._inner)
 
     def uninstall(self) -> None:
         """Restore the module and the environment exactly."""
         while self._undo:
             owner, name, original = self._undo.pop()
-            setattr(owner, name, original)
-        os.environ.update(self._proxies)
-        self._proxies = {}
+            if original is _ABSENT:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+        self._inner = _take_proxies()
+        os.environ.update(self._outer)
+        self._outer = {}
 
     def _patch(self, owner: Any, name: str, replacement: Any) -> None:
-        self._undo.append((owner, name, getattr(owner, name)))
+        # The methods of `socket.socket` are inherited: giving back what was inherited would leave a trace.
+        self._undo.append((owner, name, vars(owner).get(name, _ABSENT)))
         setattr(owner, name, replacement)
 
-    def _check(self, sock: socket.socket, address: Any) -> None:
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and not is_loopback(address[0]):
-            self._refuse(address[0], address[1])
+    def _guarded(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def method(sock: socket.socket, *args: Any) -> Any:
+            # The address is the last argument of all three, and theirs alone is a tuple.
+            foreign = _foreign(sock, args[-1] if args else None)
+            if foreign is not None:
+                raise self._refused(*foreign)
+            return real(sock, *args)
 
-    def _refuse(self, host: Any, port: Any) -> None:
+        return method
+
+    def _connect_ex(self, real: Callable[..., int]) -> Callable[..., int]:
+        def connect_ex(sock: socket.socket, address: Any) -> int:
+            foreign = _foreign(sock, address)
+            if foreign is not None:
+                self._refused(*foreign)
+                return errno.ECONNREFUSED
+            return real(sock, address)
+
+        return connect_ex
+
+    def _resolver(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+            if not is_loopback(host) and host != socket.gethostname():
+                raise self._refused(host, args[0] if args else kwargs.get("port"))
+            return real(host, *args, **kwargs)
+
+        return resolve
+
+    def _refused(self, host: Any, port: Any) -> NetworkBlocked:
         library = _caller()
+        place = host if port is None else f"{host}:{port}"
         detail = (
-            f"connection to {host}:{port} by {library}: nothing in this test answers it. "
+            f"connection to {place} by {library}: nothing in this test answers it. "
             f"If {library} speaks through httpx or httpx2 give it a respx route or llm.says(...); "
             "otherwise point it at a server on 127.0.0.1"
         )
-        self._trace.append(Unanswered(detail=detail))
-        raise NetworkBlocked(detail)
+        unanswered(self._trace, detail)
+        return NetworkBlocked(errno.ECONNREFUSED, detail)
+
+
+def _foreign(sock: socket.socket, address: object) -> tuple[object, object] | None:
+    """The host and port of an address on another machine. A malformed address is the real function's to refuse."""
+    if sock.family not in _INTERNET or not isinstance(address, tuple) or len(address) < 2:
+        return None
+    return None if is_loopback(address[0]) else (address[0], address[1])
+
+
+def _take_proxies() -> dict[str, str]:
+    names = [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
+    return {name: os.environ.pop(name) for name in names}
 
 
 def _caller() -> str:
-    """The library that asked: the nearest frame outside the standard library and this file."""
+    """The library that asked: the nearest frame outside the standard library and this package."""
     frame = sys._getframe(2)
     while frame is not None:
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]

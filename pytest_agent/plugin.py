@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pytest_agent.run import Run
     from pytest_agent.sandbox import Sandbox
 
-_FIXTURES = frozenset({"clock", "llm", "sandbox", "run_agent"})
+_FIXTURES = ("clock", "llm", "run_agent", "sandbox", "_agent_run")
+_OURS = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,10 +50,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: workers write into the folder of their controller."""
-    from pytest_agent.folder import WORKER_INPUT, folder_of
+    """xdist: the workers know their session, so that they write into one folder. It is made when a test needs it."""
+    from pytest_agent.folder import WORKER_INPUT, session_id
 
-    node.workerinput[WORKER_INPUT] = str(folder_of(node.config).path)
+    node.workerinput[WORKER_INPUT] = session_id(node.config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -66,20 +67,20 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return ScenarioFile.from_parent(parent, path=file_path)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A mark that cannot be read stops the session, as a misspelt option would."""
-    for item in items:
-        if item.get_closest_marker("chaos"):
-            from pytest_agent.chaos.mark import usable_mark
+    marked = [item for item in items if _ours(item) and item.get_closest_marker("chaos")]
+    if marked:
+        from pytest_agent.chaos.mark import check_marks
 
-            usable_mark(item)
+        check_marks(config, marked, items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """With --chaos or --chaos-replay a chaos test is run many times; every other test as always."""
     asked = item.config.getoption("chaos") or item.config.getoption("chaos_replay") is not None
-    if not asked or item.get_closest_marker("chaos") is None:
+    if not asked or item.get_closest_marker("chaos") is None or not _ours(item):
         return None
     from pytest_agent.chaos.mark import usable_mark
     from pytest_agent.chaos.protocol import run_protocol
@@ -89,7 +90,24 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _ours(item: pytest.Item) -> bool:
-    return not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or bool(item.get_closest_marker("chaos"))
+    """Whether the test uses a fixture of ours: one that a suite calls `clock` or `llm` itself does not make it so.
+
+    A fixture that overrides one of ours, and asks for it in turn, uses it.
+    """
+    known = item.stash.get(_OURS, None)
+    if known is None:
+        definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        known = item.stash[_OURS] = any(_reaches_ours(name, definitions.get(name, ())) for name in _FIXTURES)
+    return known
+
+
+def _reaches_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
+    for definition in reversed(definitions):
+        if definition.func.__module__ == __name__:
+            return True
+        if name not in definition.argnames:
+            return False
+    return False
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -141,11 +159,19 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A violated invariant is told in its own words, without a traceback through our inside."""
     report = yield
-    if call.excinfo is not None and _ours(item):
+    if _ours(item):
         from pytest_agent.report.failure import shape_report
 
         shape_report(item, call, report)
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """xdist: the controller holds the folder as soon as it hears of a worker that uses one."""
+    if getattr(report, "uses_pytest_agent", False) and hasattr(report, "node"):
+        from pytest_agent.folder import folder_of
+
+        folder_of(report.node.config)
 
 
 @pytest.hookimpl(trylast=True)
@@ -167,12 +193,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def _agent_run(request: pytest.FixtureRequest) -> Run:
-    from pytest_agent.chaos.state import state_of
+    from pytest_agent.chaos.phases import run_of
 
-    run = state_of(request.node).run
-    if run is None:
-        raise RuntimeError("the fixtures of pytest-agent were asked for outside a test")
-    return run
+    return run_of(request.node)
 
 
 @pytest.fixture

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import random
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from pytest_agent.clock import Clock, NothingToWaitFor
-from pytest_agent.errors import RunAbort, UnansweredCall
+from pytest_agent.errors import RunAbort, UnansweredCall, WorldDiffers
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.faults.seams import Armed, Seams
 from pytest_agent.guard import NetworkGuard
 from pytest_agent.llm.intercept import HttpIntercept
 from pytest_agent.llm.model import ScriptedModel
-from pytest_agent.outcome import failure_claim
+from pytest_agent.outcome import failure_claim, say_error
 from pytest_agent.sandbox import Sandbox
 from pytest_agent.trace import (
     AssertionFailed,
@@ -25,7 +29,22 @@ from pytest_agent.trace import (
     Trace,
     TraceFile,
     Unanswered,
+    WorldChecked,
 )
+
+
+class _SeededOs:
+    """The `os` module, with `urandom` out of a seed: two runs of one seed draw the same identifiers."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - that it can be foretold is the point
+
+    def urandom(self, size: int, /) -> bytes:
+        """Bytes that the seed decides."""
+        return self._random.randbytes(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
 
 
 class Run:
@@ -54,50 +73,66 @@ class Run:
         self._depth = 0
         random.seed(f"{seed}:{test}")
         self._own_random = random.getstate()
+        self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
         random.setstate(self._random)
         self.trace.append(RunStarted(test=test, schedule=str(schedule), seed=seed))
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """The world is in place: virtual time, scripted model, guard, seeded `random`. For one phase of the test."""
-        self.clock.install()
-        self._guard.install()
-        self._intercept.install()
-        outer = random.getstate()
-        random.setstate(self._own_random)
-        try:
-            yield
-        finally:
-            self._own_random = random.getstate()
-            random.setstate(outer)
-            self._intercept.uninstall()
-            self._guard.uninstall()
-            self.clock.uninstall()
+        """The world is in place: virtual time, scripted model, guard, seeded randomness. For one phase of the test."""
+        with ExitStack() as undo:
+            for part in (self.clock, self._guard, self._intercept):
+                part.install()
+                undo.callback(part.uninstall)
+            outer, outer_os = random.getstate(), uuid.os  # type: ignore[attr-defined]
+            random.setstate(self._own_random)
+            # `uuid4` takes its bytes from there, also where it was imported by name.
+            uuid.os = self._seeded_os  # type: ignore[attr-defined]
+            try:
+                yield
+            finally:
+                self._own_random = random.getstate()
+                random.setstate(outer)
+                uuid.os = outer_os  # type: ignore[attr-defined]
 
     def body_ended(self, error: BaseException | None) -> None:
         """Record how the test's own function ended, and what that claims where the agent claimed nothing itself."""
         self.llm.finish()
-        claimed = any(isinstance(event, OutcomeClaimed) for event in self.trace.events)
+        claims = list(self.trace.of(OutcomeClaimed))
         if isinstance(error, RunAbort):
             self.trace.append(RunAborted(reason=error.reason, detail=error.detail))
         elif isinstance(error, NothingToWaitFor):
             self.trace.append(RunAborted(reason="hung", detail=str(error)))
         elif isinstance(error, AssertionError) and not isinstance(error, UnansweredCall):
             self.trace.append(AssertionFailed(detail=str(error) or type(error).__name__))
-        elif isinstance(error, Exception) and not claimed:
-            self.trace.append(failure_claim(error))
-        elif error is None and not claimed:
+        elif isinstance(error, (Exception, asyncio.CancelledError)):
+            # What the agent raised is on record already; anything else leaves the test in its own name.
+            if not claims or say_error(error) not in claims[-1].errors:
+                self.trace.append(failure_claim(error))
+        elif error is None and not claims:
             claim = OutcomeClaimed(outcome="success", cause=None, detail="returned", errors=[], crash=False)
             self.trace.append(claim)
         self.sandbox.finish()
 
     def check(self, error: BaseException | None) -> None:
-        """Raise what must fail the test however much the agent swallowed: unanswered requests, leftover turns."""
+        """Raise what must fail the test however much the agent swallowed.
+
+        That is, in a run without faults: unanswered requests, leftover turns, and a success that is none.
+        """
         unanswered = list(dict.fromkeys(event.detail for event in self.trace.of(Unanswered)))
         if unanswered:
             raise UnansweredCall("\n".join(unanswered)) from error
         if error is None and not self.seams.faulted:
             self.llm.check_leftover()
+            self._check_world()
+
+    def _check_world(self) -> None:
+        claim = next((event for event in reversed(self.trace.events) if isinstance(event, OutcomeClaimed)), None)
+        if claim is None or claim.outcome != "success":
+            return
+        for world in self.trace.of(WorldChecked):
+            if not world.holds:
+                raise WorldDiffers(f"the agent claims success and {world.name!r} does not hold: {world.detail}")
 
     def describe(self) -> str:
         """The events as JSON lines, for a person who debugs."""

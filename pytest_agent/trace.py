@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
 
 _KINDS: dict[str, type[Event]] = {}
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DEEPEST = 100
+_LONG_INT_BITS = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +87,9 @@ class ModelReplied(Event):
     """What of a reply reached the agent before it ended, and how it ended.
 
     `end` is `complete` (terminal marker delivered), `cut` (the body ended without it), `timeout` (the client's
-    own limit), `closed` (the client stopped reading), `hung` (it would wait for ever). `events` counts the SSE
-    events the whole reply has, `delivered` those that were read. `heard` says that the agent got the turn the
-    script meant.
+    own limit), `closed` (the client stopped reading), `hung` (it would wait for ever). It is written at once when the
+    terminal marker is handed over. `events` counts the SSE events the whole reply has, `delivered` those that were
+    read until then. `heard` says that the agent got the turn the script meant.
     """
 
     site: str
@@ -223,14 +229,17 @@ class Trace:
     def __init__(self, clock: Stamp, file: TraceFile | None = None) -> None:
         self._clock = clock
         self._file = file
+        # Agents use threads. Reentrant: a finalizer may append while its own thread is in here.
+        self._lock = threading.RLock()
         self.events: list[Event] = []
 
     def append(self, event: Event) -> None:
         """Number and stamp the event, keep it, and write its line."""
-        stamped = dataclasses.replace(event, seq=len(self.events) + 1, t_s=round(self._clock.elapsed_s, 6))
-        self.events.append(stamped)
-        if self._file is not None:
-            self._file.write(stamped)
+        with self._lock:
+            stamped = dataclasses.replace(event, seq=len(self.events) + 1, t_s=round(self._clock.elapsed_s, 6))
+            self.events.append(stamped)
+            if self._file is not None:
+                self._file.write(stamped)
 
     def of(self, kind: type[EventT]) -> Iterator[EventT]:
         """The events of one type, in order."""
@@ -266,18 +275,66 @@ class TraceFile:
 
 def dump_line(event: Event) -> bytes:
     """The event as one line of JSON, newline included. What JSON cannot say is written as its `repr`."""
-    text = json.dumps(event.to_dict(), ensure_ascii=False, default=repr, separators=(",", ":"))
+    try:
+        text = _dumps(event.to_dict())
+    except (TypeError, ValueError, RecursionError):
+        text = _dumps(plain(event.to_dict()))
+    # Only a lone surrogate does not encode, and `\udc80` is how JSON spells it.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def load_line(line: bytes | str) -> Event:
     """The event a line holds. Raises ValueError for a line that is no event of ours."""
-    data = json.loads(line)
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a trace event: {_excerpt(line)}; expected a line of JSON ({error})") from error
+    kind = _KINDS.get(str(data.pop("kind", ""))) if isinstance(data, dict) else None
+    if kind is None:
         known = ", ".join(sorted(_KINDS))
-        raise ValueError(f"not a trace event: {str(line)[:80]!r}; expected an object whose 'kind' is one of {known}")
-    kind = _KINDS[data.pop("kind")]
+        raise ValueError(f"not a trace event: {_excerpt(line)}; expected an object whose 'kind' is one of {known}")
     try:
         return kind(**data)
     except TypeError as error:
         raise ValueError(f"a {kind.kind!r} event with the wrong fields: {error}") from error
+
+
+def plain(value: object, _depth: int = 0) -> Any:
+    """The value as JSON data that shares nothing with it. What JSON cannot say becomes text, so it never fails."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _LONG_INT_BITS else hex(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if _depth >= _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else safe_repr(key): plain(item, _depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, _depth + 1) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(safe_repr(item) for item in value)
+    return safe_repr(value)
+
+
+def safe_repr(value: object) -> str:
+    """`repr` that never raises, and that is the same in every process: without memory addresses."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - an author's __repr__ may raise anything
+        text = f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
+    return without_addresses(text)
+
+
+def without_addresses(text: str) -> str:
+    """The text without ` at 0x7f…`, which no two processes share."""
+    return _ADDRESS.sub("", text)
+
+
+def _dumps(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, default=safe_repr, separators=(",", ":"))
+
+
+def _excerpt(line: bytes | str) -> str:
+    return repr(line[:80])

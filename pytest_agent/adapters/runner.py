@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from pytest_agent.adapters.groups import heart
 from pytest_agent.errors import RunAbort
 from pytest_agent.faults.seams import Seams
 from pytest_agent.outcome import Outcome, failure_claim, result_claim
@@ -46,32 +47,46 @@ class AgentRunner:
         What it returns claims `success`, unless that has an `outcome`; what it raises claims `failed`. `claims` says
         otherwise for an agent that returns. The result is returned and the exception raised again.
         """
+        if claims is not None:
+            result_claim(None, claims)  # a word that is none is refused before the agent runs
         if isinstance(agent, RestartableAgent):
+            if kwargs:
+                raise TypeError(f"a RestartableAgent is started with positional arguments, found {', '.join(kwargs)}=")
             return self._lives(agent, args, claims)
-        if inspect.iscoroutinefunction(agent):
-            return self._recorded(agent(*args, **kwargs), claims)
         if not callable(agent):
-            raise TypeError(f"{agent!r} is not an agent: expected a callable or a RestartableAgent")
+            raise TypeError(
+                f"{agent!r} is not an agent: expected a callable, such as `run_agent(my_agent, 'the task')`, "
+                "or a RestartableAgent"
+            )
         self._started(1, {})
         try:
             result = agent(*args, **kwargs)
         except Exception as error:
-            self._seams.trace.append(failure_claim(error))
+            self._failed(error)
             raise
         if inspect.isawaitable(result):
             return self._recorded(result, claims)
+        if inspect.isasyncgen(result) or inspect.isgenerator(result):
+            raise TypeError(
+                f"{agent!r} returned {type(result).__name__}, and has not run yet; "
+                "wrap it in a function that reads it to its end and returns what it said"
+            )
         self._seams.trace.append(result_claim(result, claims))
         return result
 
     async def _recorded(self, running: Awaitable[ResultT], claims: Outcome | None) -> ResultT:
-        self._started(1, {})
         try:
             result = await running
         except Exception as error:
-            self._seams.trace.append(failure_claim(error))
+            self._failed(error)
             raise
         self._seams.trace.append(result_claim(result, claims))
         return result
+
+    def _failed(self, error: Exception) -> None:
+        cause = heart(error)
+        if isinstance(cause, Exception):
+            self._seams.trace.append(failure_claim(cause))
 
     async def _lives(self, agent: RestartableAgent, args: tuple[Any, ...], claims: Outcome | None) -> Any:
         enter: Callable[[], Awaitable[Any]] = lambda: agent.start(self._seams, *args)  # noqa: E731 - rebound below
@@ -94,7 +109,7 @@ class AgentRunner:
             if self._seams.dead:
                 return _DIED
             if isinstance(error, Exception):
-                self._seams.trace.append(failure_claim(error))
+                self._failed(error)
             raise
 
     def _started(self, life: int, description: dict[str, Any]) -> None:

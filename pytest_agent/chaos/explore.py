@@ -7,7 +7,10 @@ log nothing; the last one is the test's result, so that `-x`, `--lf` and `--pdb`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+import warnings
+from collections.abc import Callable
+from types import MethodType
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -17,7 +20,6 @@ from pytest_agent.chaos.singles import single_faults
 from pytest_agent.chaos.sites import list_sites
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import Verdict, judge
-from pytest_agent.errors import UsageError
 from pytest_agent.faults.catalogue import Catalogue, Named
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.trace import Event
@@ -34,6 +36,7 @@ class Exploration:
         self.faults: list[Named] = catalogue.select(mark.faults)
         self.verdicts: list[Verdict] = []
         self.not_reached: list[str] = []
+        self.complete = False
 
     @property
     def failures(self) -> list[Verdict]:
@@ -41,22 +44,24 @@ class Exploration:
         return [verdict for verdict in self.verdicts if verdict.failed]
 
     def probe_clean(self) -> bool:
-        """Run without faults; the baseline of all that follows. False where the test fails or skips by itself."""
+        """Run without faults; the baseline of all that follows. False where the test does not pass by itself."""
         state = self._probe(Schedule())
-        if state.error is not None or state.fixture_errors or state.run is None:
+        if state.run is None or not state.ended or state.error is not None or state.fixture_errors:
             return False
         self._baseline = tuple(state.run.trace.events)
         return True
 
     def explore(self) -> None:
-        """Each fault at every site where it applies."""
+        """Each fault at every site where it applies. Ends early where the session is asked to stop."""
         sites = list_sites(self._baseline or ())
         reached: set[str] = set()
         for schedule in single_faults(self.faults, sites):
+            if self._item.session.shouldstop or self._item.session.shouldfail:
+                return
             reached.add(schedule.faults[0].id)
-            state = self._probe(schedule)
-            self.verdicts.append(self.judge(state))
+            self.verdicts.append(self.judge(self._probe(schedule)))
         self.not_reached = [fault.id for fault in self.faults if fault.id not in reached]
+        self.complete = True
 
     def judge(self, state: TestState) -> Verdict:
         """The verdict on the run that just ended."""
@@ -68,6 +73,7 @@ class Exploration:
             named,
             must_recover=self._mark.must_recover,
             errors=state.fixture_errors,
+            skipped=state.skipped,
         )
 
     def conclude(
@@ -85,16 +91,21 @@ class Exploration:
         """
         state = self._enter(schedule, probing=False)
         state.judge, state.conclusion, state.clean_conclusion = self.judge, faulted, clean
-        return self._run(nextitem)
+        return self._run(nextitem, log=True)
 
     def _probe(self, schedule: Schedule) -> TestState:
         state = self._enter(schedule, probing=True)
-        reports = self._run(self._item.parent)
-        state.fixture_errors = [
-            f"{report.when} failed: {_last_line(report)}"
-            for report in reports
-            if report.failed and report.when != "call"
-        ]
+        option = self._item.config.option
+        shown, option.setupshow = getattr(option, "setupshow", False), False
+        began = time.perf_counter()
+        try:
+            # What every run warns of is told once, by the last one.
+            with warnings.catch_warnings(record=True):
+                reports = self._run(self._item.parent, log=False)
+        finally:
+            option.setupshow = shown
+            state.explored_s += time.perf_counter() - began
+        state.fixture_errors += [f"{report.when} failed: {_last_line(report)}" for report in reports if report.failed]
         return state
 
     def _enter(self, schedule: Schedule, *, probing: bool) -> TestState:
@@ -102,19 +113,23 @@ class Exploration:
         state.begin(schedule, self.catalogue.arm(schedule), probing=probing)
         return state
 
-    def _run(self, nextitem: pytest.Item | pytest.Collector | None) -> list[pytest.TestReport]:
+    def _run(self, nextitem: pytest.Item | pytest.Collector | None, *, log: bool) -> list[pytest.TestReport]:
         # Captured output is kept on the item and would pile up from run to run.
         self._item._report_sections.clear()
-        return runtestprotocol(self._item, log=False, nextitem=nextitem)  # type: ignore[arg-type]
+        _new_instance(self._item)
+        return runtestprotocol(self._item, log=log, nextitem=nextitem)  # type: ignore[arg-type]
 
 
-def check_replay(schedule: Schedule, catalogue: Catalogue) -> None:
-    """Raise UsageError for a schedule that the catalogue cannot arm."""
-    if not schedule.faults:
-        raise UsageError("the schedule is empty; paste the line a failing run printed")
-    catalogue.arm(schedule)
+def _new_instance(item: pytest.Item) -> None:
+    """A test in a class has an instance of its own, and so has every run of it. pytest keeps the one it collected."""
+    bound = getattr(item, "_obj", None)
+    if isinstance(item.parent, pytest.Class) and isinstance(bound, MethodType):
+        fresh = item.parent.newinstance()  # type: ignore[no-untyped-call]
+        vars(item).update(_instance=fresh, _obj=MethodType(bound.__func__, fresh))
 
 
 def _last_line(report: pytest.TestReport) -> str:
-    lines: Sequence[str] = str(report.longrepr).strip().splitlines()
-    return lines[-1].removeprefix("E").strip() if lines else "no detail"
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr)
+    lines = text.strip().splitlines()
+    return lines[0] if lines else "no detail"

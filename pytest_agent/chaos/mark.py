@@ -8,6 +8,7 @@ import pytest
 
 from pytest_agent.errors import UsageError, did_you_mean
 from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.report.plain import PlainFailure
 
 _KEYS = ("expect_failure", "faults", "must_recover")
 
@@ -30,10 +31,25 @@ def usable_mark(item: pytest.Item) -> ChaosMark:
     """The mark of a chaos test, its faults found in the catalogue. Raises pytest.UsageError: exit code 4."""
     try:
         mark = _read_mark(item)
-        load_catalogue().select(mark.faults)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     return mark
+
+
+def check_marks(config: pytest.Config, marked: list[pytest.Item], items: list[pytest.Item]) -> None:
+    """Refuse the session for the first mark that cannot be read. Raises pytest.UsageError: exit code 4.
+
+    In a worker of xdist that would look like a crash: there it is an error of collection, and nothing is run.
+    """
+    try:
+        for item in marked:
+            usable_mark(item)
+    except pytest.UsageError as error:
+        if not hasattr(config, "workerinput"):
+            raise
+        items.clear()
+        report = pytest.CollectReport(item.nodeid, "failed", PlainFailure(str(error), item.location), [])
+        config.hook.pytest_collectreport(report=report)
 
 
 def _read_mark(item: pytest.Item) -> ChaosMark:
@@ -47,9 +63,12 @@ def _read_mark(item: pytest.Item) -> ChaosMark:
         if key not in _KEYS:
             raise UsageError(f"{where}: unknown argument {key!r}.{did_you_mean(key, _KEYS)}")
     faults = mark.kwargs.get("faults", "*")
-    patterns = (faults,) if isinstance(faults, str) else tuple(faults)
-    if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
+    patterns = (faults,) if isinstance(faults, str) else tuple(faults) if isinstance(faults, (list, tuple)) else ()
+    if not patterns or not all(isinstance(pattern, str) and pattern.strip() for pattern in patterns):
         raise UsageError(f"{where}: faults={faults!r} is not a glob or a list of globs, such as 'tool.*'")
+    must_recover = mark.kwargs.get("must_recover", False)
+    if not isinstance(must_recover, bool):
+        raise UsageError(f"{where}: must_recover={must_recover!r} is not a bool; write True or False")
     reason = mark.kwargs.get("expect_failure")
     if reason is not None and (not isinstance(reason, str) or not reason):
         raise UsageError(f"{where}: expect_failure={reason!r} is not a reason; say why it is expected to break")
@@ -58,4 +77,8 @@ def _read_mark(item: pytest.Item) -> ChaosMark:
             f"{where} and @given are on one test: both run it many times, and neither can be outermost. "
             "Take the values from @pytest.mark.parametrize, or remove the mark"
         )
-    return ChaosMark(patterns, bool(mark.kwargs.get("must_recover", False)), reason)
+    try:
+        load_catalogue().select(patterns)
+    except UsageError as error:
+        raise UsageError(f"{where}: faults: {error}") from None
+    return ChaosMark(patterns, must_recover, reason)

@@ -1,4 +1,4 @@
-"""The world around pytest's three phases of one test: set up, call, tear down."""
+"""The three phases of one test of ours: set up, call, tear down, each inside the world of its run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from contextlib import contextmanager
 import pytest
 from _pytest.outcomes import Exit, OutcomeException, Skipped, XFailed
 
-from pytest_agent.chaos.state import TestState, state_of
-from pytest_agent.errors import PytestAgentError
+from pytest_agent.adapters.groups import heart
+from pytest_agent.chaos.state import TestState, known_state, state_of
+from pytest_agent.chaos.world import world_of
+from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.run import Run
+
+_NO_RUN = pytest.StashKey[Exception]()
 
 
 class InvariantViolated(PytestAgentError, AssertionError):
@@ -27,38 +31,70 @@ class SurvivedUnexpectedly(PytestAgentError, AssertionError):
 
 @contextmanager
 def setup(item: pytest.Item) -> Iterator[None]:
-    """A new run begins before the first fixture of the test is made."""
-    with state_of(item).new_run().inside():
+    """A new run begins before the first fixture of the test is made.
+
+    Where it cannot, pytest's own setup goes on all the same, and the test fails when it asks for the first fixture.
+    """
+    try:
+        run = state_of(item).new_run()
+    except (PytestAgentError, OSError) as error:
+        item.stash[_NO_RUN] = error
         yield
+        return
+    with world_of(item.config).stand(run):
+        yield
+
+
+def run_of(item: pytest.Item) -> Run:
+    """The run that is on, for the fixtures. Raises UsageError where they are asked for too late."""
+    if _NO_RUN in item.stash:
+        raise item.stash[_NO_RUN]
+    state = known_state(item)
+    if state is None or state.run is None:
+        raise UsageError(
+            f"{item.nodeid}: the fixtures of pytest-agent are there from the start of a test, and cannot be "
+            "had by request.getfixturevalue(); make them arguments of the test or of a fixture that it uses"
+        )
+    return state.run
 
 
 @contextmanager
 def teardown(item: pytest.Item) -> Iterator[None]:
     """Fixtures are undone in the world in which they were made."""
-    state = state_of(item)
-    if state.run is None:
+    state = known_state(item)
+    if state is None or state.run is None:
         yield
         return
-    with state.run.inside():
-        yield
+    try:
+        with world_of(item.config).stand(state.run):
+            yield
+    finally:
+        state.run_over()
 
 
 @contextmanager
 def call(item: pytest.Item) -> Iterator[None]:
     """The test's own function, and after it the judgement. A probe swallows what comes out of it."""
+    __tracebackhide__ = True
     state = state_of(item)
     run = state.run
     if run is None:
         raise RuntimeError(f"{item.nodeid}: called without a setup")
     error: BaseException | None = None
-    with run.inside():
+    with world_of(item.config).stand(run):
         try:
             yield
-        except (KeyboardInterrupt, SystemExit, Exit):
+        except (KeyboardInterrupt, Exit):
             raise
         except BaseException as caught:  # noqa: BLE001 - judged, and raised again where this run is for the record
             error = caught
-        run.body_ended(_as_assertion(error))
+        try:
+            run.body_ended(_in_words_of_a_run(error))
+        except Exception as broken:  # noqa: BLE001 - a predicate of the author's, which is code of the test
+            state.fixture_errors.append(f"sandbox.must_hold raised {type(broken).__name__}: {broken}")
+            error = error or broken
+        state.ended = True
+    state.skipped = isinstance(error, (Skipped, XFailed))
     state.error = error = _after(state, run, error)
     if error is not None and not state.probing:
         raise error
@@ -66,13 +102,12 @@ def call(item: pytest.Item) -> Iterator[None]:
 
 def _after(state: TestState, run: Run, error: BaseException | None) -> BaseException | None:
     """What the test ends with, once the run is judged."""
-    if isinstance(error, (Skipped, XFailed)):
+    if state.skipped:
         return error
     if state.schedule.faults:
-        if state.judge is None:
+        if state.judge is None or state.conclusion is None:
             return None
-        state.verdict = state.judge(state)
-        return state.conclusion(state.verdict, error) if state.conclusion is not None else error
+        return state.conclusion(state.judge(state), error)
     try:
         run.check(error)
     except AssertionError as found:
@@ -82,8 +117,10 @@ def _after(state: TestState, run: Run, error: BaseException | None) -> BaseExcep
     return error
 
 
-def _as_assertion(error: BaseException | None) -> BaseException | None:
-    # `pytest.fail()` says the same as a failed assertion.
+def _in_words_of_a_run(error: BaseException | None) -> BaseException | None:
     if isinstance(error, OutcomeException) and not isinstance(error, (Skipped, XFailed)):
+        # `pytest.fail()` says the same as a failed assertion.
         return AssertionError(str(error))
-    return error
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"sys.exit({error.code!r})")
+    return None if error is None else heart(error)

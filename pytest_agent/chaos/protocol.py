@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_agent.chaos.explore import Exploration, check_replay
+from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
-from pytest_agent.chaos.result import failures_of, short_text, test_result
-from pytest_agent.chaos.state import state_of
-from pytest_agent.chaos.verdict import Verdict
-from pytest_agent.errors import UsageError
+from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.state import TestState, state_of
+from pytest_agent.chaos.verdict import AROUND, Verdict
+from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.folder import folder_of
@@ -19,101 +19,145 @@ from pytest_agent.folder import folder_of
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark) -> None:
     """Explore the test, or replay one schedule on it, and report it as one test."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    exploration = Exploration(item, mark, load_catalogue())
-    replay = item.config.getoption("chaos_replay")
-    if not exploration.probe_clean():
-        reports = exploration.conclude(Schedule(), nextitem)
-    elif replay is not None:
-        reports = _replay(item, nextitem, exploration, Schedule.parse(replay))
-    else:
-        exploration.explore()
-        reports = _conclude(item, nextitem, exploration, mark)
-    if exploration.verdicts:
-        folder_of(item.config).append_result(
-            test_result(
-                item.nodeid,
-                state_of(item).seed,
-                exploration.verdicts,
-                exploration.not_reached,
-                exploration.catalogue,
-                expect_failure=mark.expect_failure if replay is None else None,
-                passed=all(report.outcome != "failed" for report in reports),
-            )
-        )
-    state_of(item).close()
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
+    state = state_of(item)
+    state.many_runs = True
+    try:
+        _Protocol(item, nextitem, mark, state).run()
+    finally:
+        state.close()
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
 def replay_option(config: pytest.Config) -> None:
     """Refuse a bad `--chaos-replay` before any test runs. Raises pytest.UsageError."""
-    text = config.getoption("chaos_replay")
-    if text is not None:
+    try:
+        load_catalogue().arm(_schedule(config))
+    except UsageError as error:
+        raise pytest.UsageError(f"--chaos-replay: {error}") from None
+
+
+def _schedule(config: pytest.Config) -> Schedule:
+    text: str = config.getoption("chaos_replay")
+    if not text.strip():
+        raise UsageError("the schedule is empty; paste the line that a failing run printed")
+    return Schedule.parse(text)
+
+
+class _Protocol:
+    def __init__(self, item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark, state: TestState) -> None:
+        self._item = item
+        self._nextitem = nextitem
+        self._state = state
+        self._replay = item.config.getoption("chaos_replay") is not None
+        self._catalogue: Catalogue = load_catalogue()
+        self._exploration = Exploration(item, mark, self._catalogue)
+        # A replayed schedule is asked what it does, not whether that was expected.
+        self._expected = state.expected = None if self._replay else mark.expect_failure
+
+    def run(self) -> None:
+        exploration = self._exploration
+        if not exploration.probe_clean():
+            exploration.conclude(Schedule(), self._nextitem)
+        elif self._replay:
+            self._replay_once()
+        else:
+            self._explore()
+
+    def _explore(self) -> None:
+        exploration = self._exploration
+        found: PytestAgentError | None = None
         try:
-            check_replay(Schedule.parse(text), load_catalogue())
-        except UsageError as error:
-            raise pytest.UsageError(f"--chaos-replay: {error}") from None
+            exploration.explore()
+        except PytestAgentError as error:
+            # The test is to blame for what the search cannot work with, and not the session.
+            found = error
+        finally:
+            # Before the last run: whatever becomes of it, and of this process, the search is on record.
+            failures = exploration.failures
+            guess = found is None and bool(failures) == (self._expected is not None)
+            self._record(passed=guess)
+        if found is not None:
+            exploration.conclude(Schedule(), self._nextitem, clean=lambda: found)
+            return
+        passed = self._conclude_broken(failures) if failures else self._conclude_held()
+        if passed != guess:
+            self._record(passed=passed)
 
+    def _replay_once(self) -> None:
+        schedule = _schedule(self._item.config)
 
-def _replay(
-    item: pytest.Item, nextitem: pytest.Item | None, exploration: Exploration, schedule: Schedule
-) -> list[pytest.TestReport]:
-    def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
-        exploration.verdicts.append(verdict)
-        if verdict.word == "not applied":
-            return NotReproduced(
-                f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
-                "the test or the agent has changed since this line was printed"
-            )
-        if not verdict.failed:
-            return None
-        return _failure(item, exploration.catalogue, [verdict], error)
+        def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
+            self._exploration.verdicts.append(verdict)
+            if verdict.failed:
+                return self._broken([verdict], error)
+            if verdict.word == "not applied":
+                return NotReproduced(
+                    f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
+                    "the test or the agent has changed since this line was printed"
+                )
+            return error if self._state.skipped else None
 
-    return exploration.conclude(schedule, nextitem, faulted=faulted)
+        self._state.told = f"replayed under: {schedule}"
+        reports = self._exploration.conclude(schedule, self._nextitem, faulted=faulted)
+        self._exploration.complete = True
+        self._record(passed=_passed(reports))
 
-
-def _conclude(
-    item: pytest.Item, nextitem: pytest.Item | None, exploration: Exploration, mark: ChaosMark
-) -> list[pytest.TestReport]:
-    failures = exploration.failures
-    if not failures:
-
+    def _conclude_held(self) -> bool:
         def clean() -> BaseException | None:
-            if mark.expect_failure is None:
+            if self._expected is None or not self._exploration.complete:
                 return None
             return SurvivedUnexpectedly(
-                f"expected to break ({mark.expect_failure}), and held in all {len(exploration.verdicts)} runs; "
+                f"expected to break ({self._expected}), and held in all {len(self._exploration.verdicts)} runs; "
                 "take expect_failure out of its mark"
             )
 
-        return exploration.conclude(Schedule(), nextitem, clean=clean)
+        return _passed(self._exploration.conclude(Schedule(), self._nextitem, clean=clean))
 
-    first = failures[0]
+    def _conclude_broken(self, failures: list[Verdict]) -> bool:
+        first = failures[0]
+        # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
+        ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
-    def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
-        if verdict.ids != first.ids:
-            again = ", ".join(verdict.ids) or verdict.word
-            return NotReproduced(
-                f"{first.schedule} failed {', '.join(first.ids)} in the search and {again} when it was run again: "
-                "the agent or a fixture keeps state between runs or is not deterministic"
-            )
-        return _failure(item, exploration.catalogue, failures, error)
+        def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
+            if tuple(id_ for id_ in verdict.ids if id_ != AROUND) != ids:
+                again = ", ".join(verdict.ids) or verdict.word
+                return NotReproduced(
+                    f"{first.schedule} failed {', '.join(first.ids)} in the search and {again} when it was run again: "
+                    "the agent or a fixture keeps state between runs or is not deterministic"
+                )
+            return self._broken(failures, error) if ids else None
 
-    return exploration.conclude(Schedule.parse(first.schedule), nextitem, faulted=faulted)
+        self._state.told = self._text(failures)
+        return _passed(self._exploration.conclude(Schedule.parse(first.schedule), self._nextitem, faulted=faulted))
+
+    def _broken(self, failures: list[Verdict], error: BaseException | None) -> BaseException:
+        """The test's own assertion with its locals where that failed; else what an invariant has to say."""
+        self._state.broken = True
+        text = self._text(failures)
+        if isinstance(error, (AssertionError, pytest.fail.Exception)):
+            error.add_note(text)
+            return error
+        violated = InvariantViolated(text)
+        if error is not None:
+            # A debugger opens where the agent gave up, not in here.
+            return violated.with_traceback(error.__traceback__)
+        return violated
+
+    def _text(self, failures: list[Verdict]) -> str:
+        return short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+
+    def _record(self, *, passed: bool) -> None:
+        result = test_result(
+            Place.of(self._item),
+            self._exploration.verdicts,
+            self._exploration.not_reached,
+            self._catalogue,
+            expect_failure=self._expected,
+            passed=passed,
+            complete=self._exploration.complete,
+        )
+        folder_of(self._item.config).append_result(result)
 
 
-def _failure(
-    item: pytest.Item,
-    catalogue: Catalogue,
-    failures: list[Verdict],
-    error: BaseException | None,
-) -> BaseException:
-    """The test's own assertion with its locals where that failed; else what an invariant has to say."""
-    text = short_text(failures_of(item.nodeid, failures, catalogue))
-    if isinstance(error, AssertionError):
-        error.add_note(text)
-        return error
-    violated = InvariantViolated(text)
-    violated.__cause__ = error
-    return violated
+def _passed(reports: list[pytest.TestReport]) -> bool:
+    return all(report.outcome != "failed" for report in reports)

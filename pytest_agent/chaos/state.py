@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,47 +23,75 @@ _KEY = pytest.StashKey["TestState"]()
 
 @dataclass(slots=True)
 class TestState:
-    """One test: where it writes, the schedule of the coming run, and how the last one ended."""
+    """One test: where it writes, the schedule of the coming run, and how the last one ended.
+
+    Of the last run: `ended` says that the test's own function was run to its end, `error` is what it raised, `skipped`
+    says that it was a skip or an expected failure, `broken` that it broke as the search had found. Of the test:
+    `explored_s` are the real seconds spent in probes, `told` what is said about the schedule of the run for the record,
+    `expected` the reason why a failure is expected.
+    """
 
     __test__ = False
 
     nodeid: str
     seed: int
-    trace_file: TraceFile
+    trace_path: Path
     ledger: Path
     schedule: Schedule = field(default_factory=Schedule)
     armed: tuple[Armed, ...] = ()
     probing: bool = False
     run: Run | None = None
+    ended: bool = False
     error: BaseException | None = None
+    skipped: bool = False
+    broken: bool = False
     fixture_errors: list[str] = field(default_factory=list)
     judge: Callable[[TestState], Verdict] | None = None
-    verdict: Verdict | None = None
     conclusion: Callable[[Verdict, BaseException | None], BaseException | None] | None = None
     clean_conclusion: Callable[[], BaseException | None] | None = None
+    many_runs: bool = False
+    explored_s: float = 0.0
+    told: str = ""
+    expected: str | None = None
+    _trace_file: TraceFile | None = None
 
     def begin(self, schedule: Schedule, armed: tuple[Armed, ...], *, probing: bool) -> None:
         """Forget the last run; the next one is under this schedule."""
         self.schedule, self.armed, self.probing = schedule, armed, probing
-        self.run, self.error, self.judge, self.verdict = None, None, None, None
-        self.conclusion, self.clean_conclusion = None, None
-        self.fixture_errors = []
-
-    def close(self) -> None:
-        """The test is over; its trace file is complete."""
-        self.trace_file.close()
+        self.judge, self.conclusion, self.clean_conclusion = None, None, None
+        self.run, self.fixture_errors = None, []
 
     def new_run(self) -> Run:
         """The world of the coming run."""
+        self.ended, self.error, self.skipped, self.broken = False, None, False, False
+        if self._trace_file is None:
+            self._trace_file = TraceFile(self.trace_path)
         self.run = Run(
             self.nodeid,
             schedule=self.schedule,
             armed=self.armed,
             seed=self.seed,
-            trace_file=self.trace_file,
+            trace_file=self._trace_file,
             ledger=self.ledger,
         )
         return self.run
+
+    def run_over(self) -> None:
+        """Everything of the run is undone: nothing of it may stay open, however it ended."""
+        if self.run is not None and not self.ended:
+            # The test's own function never came to its end, and with it the sandbox.
+            with contextlib.suppress(Exception):
+                self.run.sandbox.finish()
+        if self.run is not None:
+            self.run.sandbox.ledger.close()
+        if not self.many_runs:
+            self.close()
+
+    def close(self) -> None:
+        """The test is over; its trace file is complete."""
+        if self._trace_file is not None:
+            self._trace_file.close()
+            self._trace_file = None
 
 
 def state_of(item: pytest.Item) -> TestState:
@@ -72,14 +101,22 @@ def state_of(item: pytest.Item) -> TestState:
     state = item.stash.get(_KEY, None)
     if state is None:
         folder = folder_of(item.config)
+        nodeid = test_id(item)
         state = TestState(
-            nodeid=item.nodeid,
+            nodeid=nodeid,
             seed=int(item.config.getoption("chaos_seed")),
-            trace_file=TraceFile(folder.trace_path(item.nodeid)),
-            ledger=folder.ledger_path(item.nodeid),
+            trace_path=folder.trace_path(nodeid),
+            ledger=folder.ledger_path(nodeid),
         )
         item.stash[_KEY] = state
     return state
+
+
+def test_id(item: pytest.Item) -> str:
+    """The test's id as everybody else knows it: xdist appends a group to it for `--dist=loadgroup`."""
+    if getattr(item.config.option, "loadgroup", False) and item.get_closest_marker("xdist_group") is not None:
+        return item.nodeid.rpartition("@")[0]
+    return item.nodeid
 
 
 def known_state(item: pytest.Item) -> TestState | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pytest_agent.trace import (
     AssertionFailed,
@@ -22,17 +22,25 @@ from pytest_agent.trace import (
     WorldChecked,
 )
 
-_WIDTH = 100
+_WIDTH = 160
 _MOST = 24
 
 
-def timeline(events: Sequence[Event]) -> list[str]:
-    """At most two dozen lines, each with the virtual second at which it happened."""
-    lines = [f"{event.t_s:8.2f} s  {text}"[:_WIDTH] for event in events if (text := _say(event))]
+def timeline(events: Sequence[Event], plain: Callable[[str], str] = str) -> list[str]:
+    """At most two dozen lines, each with the virtual second at which it happened.
+
+    `plain` takes out of a text what is of this machine only; it must do so before a line is cut.
+    """
+    lines = [_fit(f"{event.t_s:8.2f} s  {plain(text)}") for event in events if (text := _say(event))]
     if len(lines) > _MOST:
         cut = len(lines) - _MOST
         lines = [*lines[: _MOST // 2], f"            … {cut} more …", *lines[-_MOST // 2 :]]
     return lines
+
+
+def _fit(line: str) -> str:
+    line = " ".join(line.splitlines())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
 
 
 def _say(event: Event) -> str | None:
@@ -51,7 +59,8 @@ def _say(event: Event) -> str | None:
         case FaultApplied():
             return f"{event.site}  FAULT {event.fault}: {event.detail}"
         case StoreCommitted():
-            return f"{event.site}  {event.label}"
+            # Every commit has a site before it and one after it; what it wrote is told once.
+            return f"{event.site.removesuffix('.after')}  {event.label}" if event.site.endswith(".after") else None
         case Died():
             return "the process died"
         case OutcomeClaimed():
@@ -59,7 +68,7 @@ def _say(event: Event) -> str | None:
         case WorldChecked():
             return f"world: {event.name!r} {'holds' if event.holds else 'does NOT hold'}"
         case AssertionFailed() | Unanswered():
-            return f"test: {event.detail.splitlines()[0]}"
+            return f"test: {event.detail.strip().partition(chr(10))[0]}"
         case RunAborted():
             return f"ended by the harness, {event.reason}: {event.detail}"
         case _:

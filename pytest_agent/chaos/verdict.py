@@ -10,12 +10,15 @@ from pytest_agent.faults.catalogue import Named
 from pytest_agent.invariants import Evidence, Violation, check_all
 from pytest_agent.trace import AssertionFailed, Event, FaultApplied, Unanswered
 
+AROUND = "around"
+"""The id of what went wrong around the test's own function: in its fixtures, or in another plugin."""
+
 Word = Literal["survived", "degraded", "FAILED", "not applied", "not judged"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One run: its schedule in text form, the word, and what was found. `events` is the trace it was judged by."""
+    """One run: its schedule in text form, the word, and what was found. `events` is the trace of one that failed."""
 
     schedule: str
     faults: tuple[str, ...]
@@ -58,18 +61,16 @@ def judge(
     *,
     must_recover: bool = False,
     errors: Sequence[str] = (),
+    skipped: bool = False,
 ) -> Verdict:
-    """The verdict on a run from its trace. `errors` are failures of the test's own fixtures."""
+    """The verdict on a run from its trace. `errors` are failures around the test; one that skipped is not judged."""
     evidence = Evidence(events, baseline, faults, must_recover)
     violations, not_judged = check_all(evidence)
-    violations += _of_the_test(evidence) + [Violation("fixture", "the test's own fixture", text) for text in errors]
+    violations += _of_the_test(evidence)
+    violations += [Violation(AROUND, "the test", text) for text in errors]
     outcome = evidence.claim.outcome if evidence.claim is not None else "none"
-    if faults and all(fault.is_control for fault in faults) and outcome not in ("success", "none") and not violations:
-        twins = ", ".join(fault.title.lower() for fault in faults)
-        detail = evidence.claim.detail if evidence.claim is not None else ""
-        violations.append(
-            Violation("control", "no over-reaction", f"{outcome}, although nothing was wrong: {twins}", (detail,))
-        )
+    if not violations:
+        violations += _over_reaction(evidence, outcome)
     at_stake = {id_ for fault in faults for id_ in fault.entry.invariants}
     unjudged = tuple(id_ for id_ in not_judged if id_ in at_stake)
     word: Word
@@ -77,7 +78,7 @@ def judge(
         word = "FAILED"
     elif faults and not any(isinstance(event, FaultApplied) for event in events):
         word = "not applied"
-    elif unjudged:
+    elif unjudged or skipped:
         word = "not judged"
     else:
         word = "survived" if outcome == "success" else "degraded"
@@ -88,14 +89,27 @@ def judge(
         outcome=outcome,
         violations=tuple(violations),
         not_judged=unjudged,
-        events=tuple(events),
+        events=tuple(events) if violations else (),
     )
 
 
 def _of_the_test(evidence: Evidence) -> list[Violation]:
-    asserted = [
-        Violation("assertion", "the test's own assertion", event.detail.splitlines()[0])
-        for event in evidence.of(AssertionFailed)
-    ]
-    surprised = [Violation("network", "no network by surprise", event.detail) for event in evidence.of(Unanswered)]
-    return asserted + surprised[:1]
+    found = []
+    for event in evidence.of(AssertionFailed):
+        first, *rest = [line for line in event.detail.splitlines() if line.strip()] or ["no detail"]
+        found.append(Violation("assertion", "of the test", first, tuple(rest[:8])))
+    surprised = [Violation("network", "by surprise", event.detail) for event in evidence.of(Unanswered)]
+    return found + surprised[:1]
+
+
+def _over_reaction(evidence: Evidence, outcome: str) -> list[Violation]:
+    """What only looks like a fault must change nothing: the run ends as the clean one did."""
+    if not evidence.faults or not all(fault.is_control for fault in evidence.faults):
+        return []
+    clean = Evidence(evidence.baseline or ()).claim
+    if outcome == "none" or clean is None or clean.outcome == outcome:
+        return []
+    twins = ", ".join(fault.title.lower() for fault in evidence.faults)
+    detail = evidence.claim.detail if evidence.claim is not None else ""
+    headline = f"{outcome} in the place of {clean.outcome}, although nothing was wrong: {twins}"
+    return [Violation("control", "no over-reaction", headline, (detail,))]

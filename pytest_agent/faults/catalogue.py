@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,7 @@ from pytest_agent.faults.seams import Armed
 from pytest_agent.yaml_file import Place, YamlFile, read_yaml
 
 Layer = Literal["transport", "content", "tool", "orchestration", "deploy"]
+InvariantId = Annotated[str, Field(pattern=r"^I([1-9]|1[0-9]|20)$")]
 Slug = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
 
 
@@ -36,7 +37,7 @@ class ControlEntry(BaseModel):
 class FaultEntry(BaseModel):
     """One fault: what it is, how it acts, what is right, and who met it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Slug
     layer: Layer
@@ -45,7 +46,7 @@ class FaultEntry(BaseModel):
     effect: dict[str, Any]
     sweep: tuple[str, ...] = ()
     kind: Literal["transient", "permanent", "in_doubt", "invalid", "crash"] = Field(alias="class")
-    invariants: tuple[str, ...] = Field(min_length=1)
+    invariants: tuple[InvariantId, ...] = Field(min_length=1)
     allows: tuple[str, ...] = ()
     correct: str
     severity: Literal["low", "medium", "high", "critical"]
@@ -115,7 +116,7 @@ class Catalogue:
             if problem["type"] == "extra_forbidden":
                 known = sorted(type(effect).model_fields)
                 raise UsageError(f"{fault}: unknown parameter {key!r}.{did_you_mean(key, known)}") from None
-            raise UsageError(f"{fault}: {key}: {problem['msg']}, found {problem['input']!r}") from None
+            raise UsageError(f"{fault}: {key}: {_lower(problem['msg'])}, found {problem['input']!r}") from None
 
 
 def load_catalogue(*folders: Path) -> Catalogue:
@@ -128,6 +129,8 @@ def _load(folders: tuple[Path, ...]) -> Catalogue:
     seen: dict[str, str] = {}
     named: list[Named] = []
     for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there is no such folder of faults")
         for path in sorted(folder.glob("**/*.yaml")):
             file = read_yaml(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
             for item, place in _read_entry(file):
@@ -156,7 +159,7 @@ def _effect(file: YamlFile, place: Place, data: dict[str, Any]) -> Effect:
     name = data.get("name")
     if name is None:
         raise file.error(place, f"key 'name' is missing; add the effect.{did_you_mean('', EFFECTS)}")
-    if name not in EFFECTS:
+    if not isinstance(name, str) or name not in EFFECTS:
         raise file.error((*place, "name"), f"unknown effect {name!r}.{did_you_mean(str(name), EFFECTS)}")
     kind = EFFECTS[name]
     try:
@@ -169,9 +172,13 @@ def _effect(file: YamlFile, place: Place, data: dict[str, Any]) -> Effect:
         elif problem["type"] == "missing":
             message = f"effect {name!r} needs the parameter {key!r}; add it"
         else:
-            message = f"{problem['msg']}, found {problem['input']!r}"
+            message = f"{_lower(problem['msg'])}, found {problem['input']!r}"
         raise file.error((*place, key), message) from None
 
 
 def _fits(entry: FaultEntry, pattern: str) -> bool:
     return fnmatch.fnmatchcase(entry.id, pattern) or fnmatch.fnmatchcase(f"{entry.layer}.{entry.id}", pattern)
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -27,7 +27,7 @@ class Effect(BaseModel):
     `attempt`: this wire attempt or tool attempt only; `run`: this one and everything after it at the same seam.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: ClassVar[str]
     seam: ClassVar[Literal["llm", "tool", "process"]]

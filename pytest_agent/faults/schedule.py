@@ -9,6 +9,7 @@ The line is canonical: sorted, parameters in alphabetical order, so that two spe
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ Param = str | int | float | bool
 _FAULT = re.compile(r"\s*(?P<id>[a-z0-9][a-z0-9-]*)\s*(?:\((?P<params>[^()]*)\))?\s*@\s*(?P<site>[^;()\s]+)\s*")
 _EXPECTED = "expected 'fault(param=value)@site; fault@site', such as 'reply-lost@tool:payments.refund#1'"
 _LIMIT = 10_000
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
+_RESERVED = re.compile(r"[;,()@=]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +76,48 @@ class Schedule:
 def _parse_fault(text: str) -> Fault:
     match = _FAULT.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text.strip()!r} is not a fault at a site; {_EXPECTED}")
+        raise UsageError(f"{_quoted(text)} is not a fault at a site; {_EXPECTED}")
     params: dict[str, Param] = {}
     for pair in (match["params"] or "").split(","):
         if not pair.strip():
             continue
         key, equals, value = (piece.strip() for piece in pair.partition("="))
         if not equals or not key.isidentifier() or not value:
-            raise UsageError(f"{text.strip()!r}: parameter {pair.strip()!r} is not of the form name=value; {_EXPECTED}")
+            raise UsageError(f"{_quoted(text)}: parameter {_quoted(pair)} is not of the form name=value; {_EXPECTED}")
         if key in params:
-            raise UsageError(f"{text.strip()!r}: parameter {key!r} is given twice; keep one")
+            raise UsageError(f"{_quoted(text)}: parameter {key!r} is given twice; keep one")
         params[key] = _read(value)
     return Fault(match["id"], Site.parse(match["site"]), tuple(sorted(params.items())))
 
 
 def _read(text: str) -> Param:
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
         return text
     return value if isinstance(value, (bool, int, float, str)) else text
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
 def _say(value: Param) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """The value so that `_read` gives it back: text that looks like something else is quoted, as JSON quotes it."""
+    if isinstance(value, str):
+        if _BARE.fullmatch(value) and _read(value) is value:
+            return value
+        return _RESERVED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    short = text.strip()
+    return repr(short if len(short) <= 120 else f"{short[:120]}…")
 
 
 def _ordered(site: Site) -> Site:

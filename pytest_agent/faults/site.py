@@ -3,7 +3,8 @@
     llm[conversation]#n/attempt    tool:name#n/attempt    store:commit#n.before|after    process@<site>
 
 Parts that are 1 or default are left out: `llm#2`, `tool:payments.refund#1/2`. A site with no number stands for the
-first one: `tool:payments.refund`. Its identity is the logical call, never the order of arrival.
+first one: `tool:payments.refund`. Its identity is the logical call, never the order of arrival. What a name may not
+hold here, white space and punctuation of this form and of shells, is written as in a URL: `tool:pay%20back#1`.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
+from urllib.parse import quote, unquote
 
-from pytest_agent.errors import UsageError
+from pytest_agent.errors import UsageError, did_you_mean
 
 Phase = Literal["before", "after"]
 
 _SITE = re.compile(
     r"""
-    (?P<seam>llm|tool|store|event|tcp|clock)
-    (?:\[(?P<conversation>[^\]\s;]+)\])?
-    (?::(?P<name>[^\s#;()@]+))?
-    (?:\#(?P<n>[1-9]\d{0,8}))?
-    (?:/(?P<attempt>[1-9]\d{0,3}))?
+    (?P<seam>[a-z]+)
+    (?:\[(?P<conversation>[^\s\#;()@\[\]/]+)\])?
+    (?::(?P<name>[^\s\#;()@\[\]/]+?))?
+    (?:\#(?P<n>[1-9][0-9]{0,8}))?
+    (?:/(?P<attempt>[1-9][0-9]{0,3}))?
     (?:\.(?P<phase>before|after))?
     """,
     re.VERBOSE,
 )
+_SEAMS = ("clock", "event", "llm", "store", "tcp", "tool")
 _NAMED = {"tool", "store", "event", "tcp"}
+_UNSAFE = re.compile(r"""[\s\x00-\x1f\x7f#;()@%\[\]/"'$`\\]""")
 _EXPECTED = (
     "expected llm[conversation]#n/attempt, tool:name#n/attempt, store:commit#n.before|after or process@<site>, "
     "such as 'tool:payments.refund#1'"
@@ -48,7 +52,8 @@ class Site:
     def __str__(self) -> str:
         text = self.seam
         if self.name:
-            text += f"[{self.name}]" if self.seam == "llm" else f":{self.name}"
+            name = _UNSAFE.sub(lambda found: quote(found[0], safe=""), self.name)
+            text += f"[{name}]" if self.seam == "llm" else f":{name}"
         text += f"#{self.n}"
         if self.attempt != 1:
             text += f"/{self.attempt}"
@@ -61,20 +66,24 @@ class Site:
         """Read the text form. Raises UsageError that shows what was expected."""
         process, at, rest = text.strip().partition("@")
         if at and process != "process":
-            raise UsageError(f"site {text!r}: only 'process@' may stand before a site; {_EXPECTED}")
+            raise UsageError(f"site {_short(text)}: only 'process@' may stand before a site; {_EXPECTED}")
         body = rest if at else process
         match = _SITE.fullmatch(body)
         if match is None:
-            raise UsageError(f"site {text!r} is not of the form of a site; {_EXPECTED}")
-        seam, name = match["seam"], match["name"] or ""
+            raise UsageError(f"site {_short(text)} is not of the form of a site; {_EXPECTED}")
+        seam, name = match["seam"], unquote(match["name"] or "")
+        if seam not in _SEAMS:
+            raise UsageError(f"site {_short(text)}: there is no seam {seam!r}.{did_you_mean(seam, _SEAMS)}")
+        if name and seam not in _NAMED:
+            raise UsageError(f"site {text!r}: {seam} takes no ':{name}'; {_EXPECTED}")
         if seam in _NAMED and not name:
             raise UsageError(
                 f"site {text!r}: a {seam} site needs a name, such as '{seam}:payments.refund'; {_EXPECTED}"
             )
         if match["conversation"]:
-            if seam != "llm" or name:
+            if seam != "llm":
                 raise UsageError(f"site {text!r}: only llm takes a [conversation]; {_EXPECTED}")
-            name = match["conversation"]
+            name = unquote(match["conversation"])
         phase = match["phase"]
         if seam == "store" and phase is None:
             raise UsageError(f"site {text!r}: a store site needs .before or .after; {_EXPECTED}")
@@ -92,3 +101,7 @@ class Site:
     def at_process(self) -> Site:
         """The same place as a site of the process seam, where it can die."""
         return Site(self.seam, self.name, self.n, self.attempt, self.phase, process=True)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 120 else f"{text[:120]}…")

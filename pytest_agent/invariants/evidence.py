@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_agent.faults.catalogue import Named
-from pytest_agent.trace import EffectCommitted, Event, EventT, OutcomeClaimed
+from pytest_agent.trace import (
+    EffectCommitted,
+    Event,
+    EventT,
+    FaultApplied,
+    ModelReplied,
+    ModelRequested,
+    OutcomeClaimed,
+    ToolCalled,
+)
 
 Operation = tuple[str, str]
 """A logical operation: a tool and its arguments in canonical form."""
@@ -50,6 +59,41 @@ class Evidence:
     def claims_success(self) -> bool:
         """Whether the agent says it is done."""
         return self.claim is not None and self.claim.outcome == "success"
+
+
+def was_cut(reply: ModelReplied, events: Sequence[Event]) -> bool:
+    """Whether a reply ended before its terminal marker, through no wish of the agent's.
+
+    An agent that stops reading a stream with which nothing is wrong, such as the slower of two that it asked, has cut
+    it itself.
+    """
+    if reply.end == "complete":
+        return False
+    if reply.end != "closed":
+        return True
+    return any(isinstance(event, FaultApplied) and event.site == reply.site for event in events)
+
+
+def asked_by(called: ToolCalled, events: Sequence[Event]) -> ModelReplied | None:
+    """The reply whose call this invocation runs: the last one asked for before it that calls this tool, or None.
+
+    A reply may be recorded after the invocation: that of an agent that acts on a stream before its end.
+    """
+    requested = {event.site: event.seq for event in events if isinstance(event, ModelRequested)}
+    candidates = [
+        event
+        for event in events
+        if isinstance(event, ModelReplied)
+        and requested.get(event.site, event.seq) < called.seq
+        and (event.seq < called.seq or event.end != "complete")
+        and plain_name(called.tool) in {plain_name(call["name"]) for call in event.calls}
+    ]
+    return max(candidates, key=lambda reply: requested.get(reply.site, reply.seq), default=None)
+
+
+def plain_name(name: str) -> str:
+    """A tool's name without its punctuation: on some wires it is written without its dots."""
+    return "".join(letter for letter in name if letter.isalnum())
 
 
 Check = Callable[[Evidence], list[Violation] | None]

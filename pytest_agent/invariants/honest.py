@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_agent.invariants.evidence import Evidence, Violation, effects, operation, say
+import json
+
+from pytest_agent.invariants.evidence import Evidence, Operation, Violation, effects, operation, say, was_cut
 from pytest_agent.trace import ModelReplied, OutcomeClaimed, ToolCalled, ToolReplied, WorldChecked
 
 ID, NAME = "I3", "honest outcome"
@@ -12,6 +14,8 @@ def honest_outcome(evidence: Evidence) -> list[Violation] | None:
     """I3. `success` implies that the world predicate holds, no effect is unresolved and no turn was cut.
 
     The predicates are those of `sandbox.must_hold`; without one, the run must have had every effect of the clean run.
+    An effect whose reply was lost is unresolved until it is tried again and answered, or until a tool without effects
+    is asked about it.
     Any other outcome must name a cause that the fault allows, and a programming error that leaves the agent is a
     crash, never an honest failure. Needs a claimed outcome; otherwise not judged.
     """
@@ -42,7 +46,7 @@ def _world(evidence: Evidence) -> list[Violation]:
             for check in checks
             if not check.holds
         ]
-    missing = set(effects(evidence.baseline or ())) - set(effects(evidence.events))
+    missing = effects(evidence.baseline or ()) - effects(evidence.events)
     return [
         Violation(ID, NAME, f"success was claimed without {say(tool, arguments)}, which the clean run commits")
         for tool, arguments in sorted(missing)
@@ -50,14 +54,19 @@ def _world(evidence: Evidence) -> list[Violation]:
 
 
 def _unresolved(evidence: Evidence) -> list[Violation]:
-    asked: dict[str, ToolCalled] = {}
-    last: dict[tuple[str, str], ToolReplied] = {}
+    called: dict[str, ToolCalled] = {}
+    lost: dict[Operation, ToolReplied] = {}
     for event in evidence.events:
-        if isinstance(event, ToolCalled) and event.effect:
-            asked[event.site] = event
-        elif isinstance(event, ToolReplied) and event.site in asked:
-            called = asked[event.site]
-            last[operation(called.tool, called.arguments)] = event
+        if isinstance(event, ToolCalled):
+            called[event.site] = event
+        elif isinstance(event, ToolReplied) and event.site in called:
+            asked = called[event.site]
+            if asked.effect and event.status == "lost":
+                lost[operation(asked.tool, asked.arguments)] = event
+            elif asked.effect:
+                lost.pop(operation(asked.tool, asked.arguments), None)
+            elif event.status == "ok":
+                lost = {op: reply for op, reply in lost.items() if not _asks_about(asked, op)}
     return [
         Violation(
             ID,
@@ -65,14 +74,19 @@ def _unresolved(evidence: Evidence) -> list[Violation]:
             f"success was claimed while the effect of {say(tool, arguments)} was unknown",
             (f"{reply.site}: {reply.detail}, {reply.t_s:g} s",),
         )
-        for (tool, arguments), reply in last.items()
-        if reply.status == "lost"
+        for (tool, arguments), reply in lost.items()
     ]
+
+
+def _asks_about(asked: ToolCalled, lost: Operation) -> bool:
+    """Whether a tool without effects was given a value of the lost call: `payments.status(order=7)`."""
+    about = [value for value in json.loads(lost[1]).values() if value and not isinstance(value, bool)]
+    return any(value in about for value in asked.arguments.values())
 
 
 def _cut(evidence: Evidence) -> list[Violation]:
     replies = list(evidence.of(ModelReplied))
-    if not replies or replies[-1].end == "complete":
+    if not replies or not was_cut(replies[-1], evidence.events):
         return []
     last = replies[-1]
     return [

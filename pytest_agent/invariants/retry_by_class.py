@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from pytest_agent.invariants.evidence import Evidence, Violation
-from pytest_agent.trace import FaultApplied, ModelReplied
+from pytest_agent.trace import FaultApplied, ModelReplied, ModelRequested
 
 ID, NAME = "I6", "retry by class"
 
@@ -11,8 +13,9 @@ ID, NAME = "I6", "retry by class"
 def retry_by_class(evidence: Evidence) -> list[Violation] | None:
     """I6. A permanent error gets exactly one attempt; a transient one is recovered from where `must_recover` says so.
 
-    Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls.
-    Needs such a fault in the run, or `must_recover`; otherwise there is nothing to hold and it holds.
+    Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls of one
+    model; to turn to another model is not to try again. Needs such a
+    fault in the run, or `must_recover`; otherwise there is nothing to hold and it holds.
     """
     found = []
     for fault in evidence.faults:
@@ -20,16 +23,21 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
             continue
         struck = [event for event in evidence.of(FaultApplied) if event.fault.partition("(")[0] == fault.id]
         sites = {event.site for event in struck}
-        answered = [event for event in evidence.of(ModelReplied) if event.site in sites]
-        if len(answered) > 1:
-            found.append(
-                Violation(
-                    ID,
-                    NAME,
-                    f"{answered[0].error_code} is permanent and was tried {len(answered)} times",
-                    tuple(f"{event.site}: {event.status} {event.error_code}, {event.t_s:g} s" for event in answered),
+        for model, replies in _by_model(evidence, sites).items():
+            # What was asked before the first answer came could not know of it.
+            first = replies[0][1]
+            answered = [first] + [reply for asked, reply in replies[1:] if asked.seq > first.seq]
+            if len(answered) > 1:
+                found.append(
+                    Violation(
+                        ID,
+                        NAME,
+                        f"{first.error_code} is permanent and was tried {len(answered)} times with {model}",
+                        tuple(
+                            f"{reply.site}: {reply.status} {reply.error_code}, {reply.t_s:g} s" for reply in answered
+                        ),
+                    )
                 )
-            )
     if evidence.must_recover and not evidence.claims_success:
         transient = [fault for fault in evidence.faults if fault.entry.kind == "transient" and not fault.is_control]
         claim = evidence.claim
@@ -42,4 +50,13 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
                     (claim.detail,),
                 )
             )
+    return found
+
+
+def _by_model(evidence: Evidence, sites: set[str]) -> dict[str, list[tuple[ModelRequested, ModelReplied]]]:
+    asked = {event.site: event for event in evidence.of(ModelRequested)}
+    found: dict[str, list[tuple[ModelRequested, ModelReplied]]] = defaultdict(list)
+    for reply in evidence.of(ModelReplied):
+        if reply.site in sites and reply.site in asked:
+            found[asked[reply.site].model].append((asked[reply.site], reply))
     return found

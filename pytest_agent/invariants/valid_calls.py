@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_agent.invariants.evidence import Evidence, Violation, say
-from pytest_agent.trace import ModelReplied, ToolCalled
+from pytest_agent.invariants.evidence import Evidence, Violation, asked_by, say, was_cut
+from pytest_agent.trace import ToolCalled
 
 ID, NAME = "I9", "only valid calls run"
 
@@ -22,21 +22,9 @@ def only_valid_calls_run(evidence: Evidence) -> list[Violation] | None:
             headline = f"{say(event.tool, event.arguments)} was run and is not valid: {event.problem}"
             found.append(Violation(ID, NAME, headline, (f"{event.site}, {event.t_s:g} s",)))
             continue
-        turn = next(
-            (reply for reply in reversed(list(evidence.of(ModelReplied))) if reply.seq < event.seq and reply.calls),
-            None,
-        )
-        if (
-            turn is not None
-            and turn.end != "complete"
-            and _plain(event.tool) in {_plain(c["name"]) for c in turn.calls}
-        ):
+        turn = asked_by(event, evidence.events)
+        if turn is not None and was_cut(turn, evidence.events):
             headline = f"{say(event.tool, event.arguments)} was run from a turn that never ended"
             line = f"{turn.site}: {turn.delivered} of {turn.events} events, then {turn.end}"
             found.append(Violation(ID, NAME, headline, (line,)))
     return found
-
-
-def _plain(name: str) -> str:
-    # On some wires a tool's name is written without its dots.
-    return "".join(letter for letter in name if letter.isalnum())

@@ -13,7 +13,11 @@ from pytest_agent.llm.request import ModelRequest
 
 @dataclass(slots=True)
 class LogicalCall:
-    """One question of the agent. `turn` is the index in the script of what it is told."""
+    """One question of the agent. `turn` is the index in the script of what it is told.
+
+    `flowing`: a reply that no fault touched is on its way, so that the same question once more is another question,
+    as of an agent that asks for several answers at once. `tools_failed` are the sites whose reply was lost.
+    """
 
     n: int
     body_sha256: str
@@ -22,6 +26,7 @@ class LogicalCall:
     attempts: int = 1
     answered: bool = False
     heard: bool = False
+    flowing: bool = False
     tools_failed: set[str] = field(default_factory=set)
 
 
@@ -48,6 +53,6 @@ class CallBook:
     def _same(call: LogicalCall, request: ModelRequest) -> bool:
         if request.idempotency_key is not None and request.idempotency_key == call.idempotency_key:
             return True
-        if call.answered:
+        if call.body_sha256 != request.body_sha256:
             return False
-        return call.body_sha256 == request.body_sha256
+        return request.retry_count > 0 or not (call.answered or call.flowing)

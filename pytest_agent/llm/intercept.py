@@ -5,6 +5,7 @@ The order is fixed: the author's respx routes, then the script, then loopback go
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from pytest_agent.errors import UnansweredCall
-from pytest_agent.guard import is_loopback
+from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm import respx_routes
-from pytest_agent.llm.delivery import Sleep, response
+from pytest_agent.llm.delivery import Sleep, response, whole_response
 from pytest_agent.llm.model import ScriptedModel
 from pytest_agent.llm.reply import Reply
 from pytest_agent.trace import Trace, Unanswered
@@ -33,19 +34,22 @@ class HttpIntercept:
         self._trace = trace
         self._sleep = sleep
         self._undo: list[tuple[type[Any], str, object]] = []
+        self._respx = respx_routes.StandAside()
 
     def install(self) -> None:
         """From now on every request of these libraries comes here first."""
-        for lib in (importlib.import_module(name) for name in LIBRARIES if importlib.util.find_spec(name)):
+        for lib in _libraries():
             self._patch(lib.HTTPTransport, "handle_request", self._sync_handler(lib, lib.HTTPTransport.handle_request))
             self._patch(
                 lib.AsyncHTTPTransport,
                 "handle_async_request",
                 self._async_handler(lib, lib.AsyncHTTPTransport.handle_async_request),
             )
+        self._respx.install()
 
     def uninstall(self) -> None:
         """Restore the transports exactly."""
+        self._respx.uninstall()
         while self._undo:
             owner, name, original = self._undo.pop()
             setattr(owner, name, original)
@@ -59,8 +63,11 @@ class HttpIntercept:
             request.read()
             answer = respx_routes.sync_answer(lib, request)
             if answer is None:
-                answer = self._answer(lib, request, sync=True)
-            return original(transport, request) if answer is respx_routes.PASS_THROUGH else answer
+                answer = self._answer(lib, request, transport, sync=True)
+            if answer is not respx_routes.PASS_THROUGH:
+                return answer
+            with respx_routes.decided():
+                return original(transport, request)
 
         return handle_request
 
@@ -69,30 +76,51 @@ class HttpIntercept:
             await request.aread()
             answer = await respx_routes.async_answer(lib, request)
             if answer is None:
-                answer = self._answer(lib, request, sync=False)
-            return await original(transport, request) if answer is respx_routes.PASS_THROUGH else answer
+                answer = self._answer(lib, request, transport, sync=False)
+            if answer is not respx_routes.PASS_THROUGH:
+                return answer
+            with respx_routes.decided():
+                return await original(transport, request)
 
         return handle_async_request
 
-    def _answer(self, lib: ModuleType, request: Any, *, sync: bool) -> Any:
+    def _answer(self, lib: ModuleType, request: Any, transport: Any, *, sync: bool) -> Any:
         codec = self._model.codec_for(request.method, request.url.path)
-        if codec is None:
-            if is_loopback(request.url.host):
+        local = is_loopback(request.url.host) or _speaks_to_a_file(transport)
+        if codec is None or (local and not self._model.has_script):
+            mocked = respx_routes.default_answer(lib, request)
+            if mocked is not None:
+                return mocked
+            if local:
                 return respx_routes.PASS_THROUGH
-            detail = self._nothing_answers(lib, request)
-            self._trace.append(Unanswered(detail=detail))
-            raise lib.ConnectError(detail, request=request)
+            if codec is None:
+                detail = self._nothing_answers(lib, request)
+                unanswered(self._trace, detail)
+                raise lib.ConnectError(detail, request=request)
         answer = self._model.answer(codec, request.content, dict(request.headers))
         if answer is None:
             raise UnansweredCall([event.detail for event in self._trace.of(Unanswered)][-1])
         if isinstance(answer, Reply):
-            return lib.Response(answer.status, headers=list(answer.headers), content=answer.chunks[0].data)
+            return whole_response(lib, answer)
         return response(lib, request, answer, self._sleep, sync=sync)
 
     def _nothing_answers(self, lib: ModuleType, request: Any) -> str:
         routes = respx_routes.describe_routes()
         near = f" The respx routes are: {'; '.join(routes)}." if routes else ""
+        # Without the query and the user: some providers take their key there.
+        url = request.url.copy_with(query=None, fragment=None, userinfo=b"")
         return (
-            f"{request.method} {request.url} ({lib.__name__}): no respx route, script or loopback server answers it."
+            f"{request.method} {url} ({lib.__name__}): no respx route, script or loopback server answers it."
             f"{near} Add a respx route for it; llm.says(...) answers POST .../chat/completions"
         )
+
+
+@functools.cache
+def _libraries() -> tuple[ModuleType, ...]:
+    # An alias of one for the other, which httpx2 offers, is the same module under two names.
+    found = [importlib.import_module(name) for name in LIBRARIES if importlib.util.find_spec(name)]
+    return tuple({id(lib): lib for lib in found}.values())
+
+
+def _speaks_to_a_file(transport: Any) -> bool:
+    return getattr(getattr(transport, "_pool", None), "_uds", None) is not None

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Sequence
 
-from pytest_agent.errors import LeftoverTurns
+from pytest_agent.errors import LeftoverTurns, RunAbort
 from pytest_agent.faults.effect import LlmEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
+from pytest_agent.guard import unanswered
 from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.openai_chat import OpenAIChat
-from pytest_agent.llm.reply import Delta, Reply
+from pytest_agent.llm.reply import Chunk, Delta, Reply
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest
 from pytest_agent.llm.script import Script
 from pytest_agent.llm.turn import Said, Turn
-from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied, Unanswered
+from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied
 
 CODECS: tuple[Codec, ...] = (OpenAIChat(),)
 
+MOST_REFUSED = 200
+"""Requests that the provider would refuse, after which a run is ended."""
 
-@dataclasses.dataclass(slots=True)
+
+@dataclasses.dataclass(slots=True, eq=False)
 class Delivery:
     """A reply on its way: what was read of it, and how it ended. `done` writes the record once."""
 
@@ -31,6 +36,12 @@ class Delivery:
     reply: Reply
     delivered: int = 0
     ended: bool = False
+
+    def hand_over(self, chunk: Chunk) -> None:
+        """The client gets this chunk now. With the terminal one the turn is complete, before anyone can act on it."""
+        self.delivered += 1
+        if chunk.terminal:
+            self.done("complete")
 
     def done(self, end: str) -> None:
         """The client has all it will get: `complete`, `cut`, `timeout`, `closed` or `hung`."""
@@ -46,6 +57,8 @@ class ScriptedModel:
         self._seams = seams
         self._script = Script()
         self._open: list[Delivery] = []
+        self._refused = 0
+        self._lock = threading.RLock()  # agents ask from several threads at once
 
     def says(self, *turns: Said) -> None:
         """The next turns, in order: text, `call(...)`, a list of calls made in parallel, or a `Turn`.
@@ -53,6 +66,11 @@ class ScriptedModel:
         Every turn must be asked for and nothing more, or the test fails. Raises TypeError for anything else.
         """
         self._script.says(*turns)
+
+    @property
+    def has_script(self) -> bool:
+        """Whether the model has been told to say anything."""
+        return bool(self._script.turns)
 
     @property
     def calls(self) -> int:
@@ -74,7 +92,17 @@ class ScriptedModel:
         try:
             request = codec.decode(body, headers)
         except BadRequest as error:
-            return codec.refuse(error)
+            return self._refuse(codec, error)
+        with self._lock:
+            return self._deliver(request)
+
+    def _refuse(self, codec: Codec, error: BadRequest) -> Reply:
+        self._refused += 1
+        if self._refused > MOST_REFUSED:
+            raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
+        return codec.refuse(error)
+
+    def _deliver(self, request: ModelRequest) -> Delivery | None:
         line = self._script.next_line(request, faulted=self._seams.faulted)
         site = Site("llm", n=line.call.n, attempt=line.call.attempts)
         self._seams.trace.append(
@@ -89,16 +117,23 @@ class ScriptedModel:
             )
         )
         if line.turn is None:
-            self._seams.trace.append(Unanswered(detail=self._extra_call(line.call, request)))
+            unanswered(self._seams.trace, self._extra_call(line.call, request))
             return None
-        delivery = Delivery(self, site, line.call, self._reply(line.turn, request, site))
+        reply, harmed = self._reply(line.turn, request, site)
+        line.call.flowing = not harmed
+        delivery = Delivery(self, site, line.call, reply)
         self._open.append(delivery)
         return delivery
 
     def record_delivery(self, delivery: Delivery, end: str) -> None:
         """Write what arrived of a reply. A call counts as answered when its terminal marker did."""
+        with self._lock:
+            self._record(delivery, end)
+
+    def _record(self, delivery: Delivery, end: str) -> None:
         self._open.remove(delivery)
         reply, call = delivery.reply, delivery.call
+        call.flowing = False
         heard = reply.chunks[: delivery.delivered]
         deltas = [delta for chunk in heard for delta in chunk.deltas]
         ok = any(chunk.terminal for chunk in heard)
@@ -122,14 +157,15 @@ class ScriptedModel:
             )
         )
 
-    def tool_ended(self, tool: str, reply: ToolReplied) -> None:
+    def tool_ended(self, reply: ToolReplied) -> None:
         """A tool call that the last turn asked for has ended; a lost reply makes the model ask again."""
         if self._script.book.calls:
             failed = self._script.book.calls[-1].tools_failed
+            logical_call = reply.site.partition("/")[0]
             if reply.status == "lost":
-                failed.add(tool)
+                failed.add(logical_call)
             else:
-                failed.discard(tool)
+                failed.discard(logical_call)
 
     def finish(self) -> None:
         """Close the record of replies nobody read to the end."""
@@ -147,32 +183,33 @@ class ScriptedModel:
                 "or find out why it stopped early"
             )
 
-    def _reply(self, turn: Turn, request: ModelRequest, site: Site) -> Reply:
+    def _reply(self, turn: Turn, request: ModelRequest, site: Site) -> tuple[Reply, bool]:
+        """What reaches the client, and whether a fault has touched it."""
         effects = self._seams.at(site, LlmEffect)
         for fault, effect in effects:
             answer = effect.answer(request)
             if answer is not None:
                 self._seams.struck(fault, site, f"answered {answer.status} {answer.error_code}")
-                return answer
-        said = turn
+                return answer, True
+        said, harmed = turn, False
         for fault, effect in effects:
             changed = effect.change_turn(said)
             if changed is not said:
-                said = changed
+                said, harmed = changed, True
                 self._seams.struck(fault, site, f"the model said {_describe([said])}")
         reply = request.codec.encode(said, request, site.n)
         for fault, effect in effects:
             changed_reply = effect.change_reply(reply)
             if changed_reply is not reply:
-                reply = changed_reply
+                reply, harmed = changed_reply, True
                 self._seams.struck(fault, site, _describe_reply(reply))
-        return dataclasses.replace(reply, meant=_same_meaning(turn, said))
+        return dataclasses.replace(reply, meant=_same_meaning(turn, said)), harmed
 
     def _extra_call(self, call: LogicalCall, request: ModelRequest) -> str:
         turns = self._script.turns
         last = f"; its last turn was {_describe(turns[-1:])}" if turns else ""
         return (
-            f"model call {call.n} (attempt {call.attempts}) has no turn in the script, which has {len(turns)}{last}. "
+            f"model call {call.n} has no turn in the script, which has {len(turns)}{last}. "
             f"The agent asked {request.codec.name} after {request.last_message!r}. "
             "Add what the model says then to llm.says(...)"
         )

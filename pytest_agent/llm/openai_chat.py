@@ -51,7 +51,7 @@ class OpenAIChat:
         """The request, checked as far as the provider's own 400s go here: JSON, model, messages and their roles."""
         try:
             data = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest("We could not parse the JSON body of your request.") from error
         if not isinstance(data, dict):
             raise BadRequest("We could not parse the JSON body of your request.")
@@ -98,7 +98,8 @@ class OpenAIChat:
         status, type_, code, message = _ERRORS[kind]
         headers: tuple[tuple[str, str], ...] = (_JSON,)
         if retry_after_s is not None:
-            headers += (("retry-after", f"{retry_after_s:g}"),)
+            seconds = int(retry_after_s) if retry_after_s == int(retry_after_s) else retry_after_s
+            headers += (("retry-after", str(seconds)),)
         return _error_reply(status, headers, message, type_, None, code)
 
     def refuse(self, error: BadRequest) -> Reply:
@@ -137,7 +138,8 @@ def _canonical(data: object) -> bytes:
 
 
 def _dump(data: object) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def _usage(turn: Turn, request: ModelRequest) -> dict[str, int]:

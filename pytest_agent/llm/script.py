@@ -19,7 +19,10 @@ REPEATS = 3
 """How often the model says one turn again because its tools failed, before it goes on."""
 
 RUNAWAY = 50
-"""Logical calls beyond the script after which a run under faults is ended."""
+"""Logical calls beyond the script after which a run is ended."""
+
+MOST_ATTEMPTS = 200
+"""Attempts of one logical call after which a run is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Script:
             call = self.book.open(request, self._turn_for_next_call(faulted))
             if len(self.book.calls) > len(self.turns) + RUNAWAY:
                 raise RunAbort("runaway", f"the agent made {len(self.book.calls)} model calls and does not stop")
+        elif call.attempts > MOST_ATTEMPTS:
+            raise RunAbort("runaway", f"the agent has tried model call {call.n} {MOST_ATTEMPTS} times and goes on")
         if call.turn < len(self.turns):
             return Line(call, self.turns[call.turn])
         return Line(call, self.turns[-1] if faulted and self.turns else None)

@@ -25,16 +25,45 @@ def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list
     return heads, {fault: [_cell(result, fault) for result in results] for fault in faults}
 
 
-def render(results: Sequence[dict[str, Any]]) -> list[list[tuple[str, str]]]:
-    """The matrix as lines of (text, word) pieces, padded to columns; the word says how to colour a piece."""
+def render(results: Sequence[dict[str, Any]], width: int = 80) -> list[list[tuple[str, str]]]:
+    """The matrix as lines of (text, word) pieces; the word says how to colour a piece.
+
+    As many tests stand side by side as fit into `width`; the others follow in tables of their own.
+    """
     heads, rows = matrix(results)
     first = max((len(fault) for fault in rows), default=0)
+    room = max(width - first - 2, 20)
+    heads = [head if len(head) <= room else f"{head[: room - 1]}…" for head in heads]
     widths = [max([len(head), *(len(row[index].text) for row in rows.values())]) for index, head in enumerate(heads)]
-    lines = [[(" " * first, ""), *((f"  {head:<{width}}", "") for head, width in zip(heads, widths, strict=True))]]
-    for fault, row in rows.items():
-        cells = ((f"  {cell.text:<{width}}", cell.word) for cell, width in zip(row, widths, strict=True))
-        lines.append([(f"{fault:<{first}}", ""), *cells])
+    lines: list[list[tuple[str, str]]] = []
+    for group in _groups(widths, width - first):
+        if lines:
+            lines.append([])
+        lines.append(_line("", [(heads[index], "", widths[index]) for index in group], first))
+        for fault, row in rows.items():
+            lines.append(_line(fault, [(row[index].text, row[index].word, widths[index]) for index in group], first))
     return lines
+
+
+def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
+    groups: list[list[int]] = []
+    used = 0
+    for index, width in enumerate(widths):
+        if not groups or used + width + 2 > room:
+            groups.append([])
+            used = 0
+        groups[-1].append(index)
+        used += width + 2
+    return groups
+
+
+def _line(label: str, cells: Sequence[tuple[str, str, int]], first: int) -> list[tuple[str, str]]:
+    padded = [(f"{label:<{first}}", "")]
+    for text, word, width in cells:
+        padded += [("  ", ""), (text, word), (" " * (width - len(text)), "")]
+    while padded and not padded[-1][0].strip():
+        padded.pop()
+    return padded
 
 
 def _faults(result: dict[str, Any]) -> list[str]:
@@ -44,7 +73,8 @@ def _faults(result: dict[str, Any]) -> list[str]:
 def _cell(result: dict[str, Any], fault: str) -> Cell:
     runs = [run for run in result["runs"] if fault in run["faults"]]
     if not runs:
-        return Cell("not applied", "not applied")
+        # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
+        return Cell("not applied", "not applied") if fault in result["not_applied"] else Cell("", "-")
     counts = Counter(str(run["verdict"]) for run in runs)
     worst = next(word for word in _ORDER if counts[word])
     text = f"{worst} {counts[worst]}/{len(runs)}"

@@ -1,15 +1,15 @@
 """Logical tool calls and their attempts.
 
 A call is an attempt of an earlier one when it carries the same idempotency key, or when tool and arguments are those
-of one that failed or was never answered. Otherwise it is the next. Calls that one turn of the model made in parallel
+of one that failed or whose reply was lost. Otherwise it is the next. Calls that one turn of the model made in parallel
 are numbered by their place in that turn, whatever the order in which they arrive.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,17 @@ from pytest_agent.trace import ModelReplied, Trace
 
 @dataclass(slots=True)
 class LogicalToolCall:
-    """One use of a tool. `answered` once an attempt ended with the tool's own reply."""
+    """One use of a tool. `failed` from when an attempt ended without the tool's own reply until it is tried again.
+
+    A call that is merely under way has not failed: the same arguments meanwhile are another use of the tool.
+    """
 
     tool: str
     n: int
-    arguments: str
+    written: str
     key: str | None
     attempts: int = 1
-    answered: bool = False
+    failed: bool = False
 
 
 class ToolBook:
@@ -36,44 +39,49 @@ class ToolBook:
         self._calls: dict[str, list[LogicalToolCall]] = defaultdict(list)
         self._turn_base: dict[tuple[int, str], int] = {}
 
-    def open(self, tool: str, arguments: Mapping[str, Any], key: str | None) -> LogicalToolCall:
-        """The logical call that this invocation belongs to."""
-        written = canonical(arguments)
-        calls = self._calls[tool]
-        for call in reversed(calls):
+    def open(self, tool: str, written: str, key: str | None) -> LogicalToolCall:
+        """The logical call that this invocation, its arguments `written` in canonical form, belongs to."""
+        for call in reversed(self._calls[tool]):
             same_key = key is not None and key == call.key
-            if same_key or (not call.answered and call.arguments == written and (key is None or call.key is None)):
+            if same_key or (call.failed and call.written == written and (key is None or call.key is None)):
                 call.attempts += 1
+                call.failed = False
                 return call
         made = LogicalToolCall(tool, self._number(tool, written), written, key)
-        calls.append(made)
+        self._calls[tool].append(made)
         return made
 
     def _number(self, tool: str, written: str) -> int:
         taken = {call.n for call in self._calls[tool]}
-        turn = next((event for event in reversed(self._trace.events) if isinstance(event, ModelReplied)), None)
-        if turn is not None:
-            asked = [call["arguments"] for call in turn.calls if _plain(call["name"]) == _plain(tool)]
-            if len(asked) > 1:
-                base = self._turn_base.setdefault((turn.seq, tool), len(taken))
-                for place, arguments in enumerate(asked, start=1):
-                    if base + place not in taken and _canonical_text(arguments) == written:
-                        return base + place
-        return max(taken, default=0) + 1
+        base, asked = self._last_asked(tool, max(taken, default=0))
+        places = (base + place for place, text in enumerate(asked, start=1) if _canonical_text(text) == written)
+        # What the turn did not ask for in these words gets the first number that is free.
+        free = (n for n in itertools.count(base + 1) if n not in taken)
+        return next((n for n in places if n not in taken), next(free))
+
+    def _last_asked(self, tool: str, count: int) -> tuple[int, list[str]]:
+        """The last turn that asks for this tool: how many calls there were before it, and its arguments in order."""
+        for turn in reversed(self._trace.events):
+            if isinstance(turn, ModelReplied):
+                asked = [call["arguments"] for call in turn.calls if plain_name(call["name"]) == plain_name(tool)]
+                if asked:
+                    return self._turn_base.setdefault((turn.seq, tool), count), asked
+        return 0, []
 
 
-def canonical(arguments: Mapping[str, Any]) -> str:
-    """Arguments as text that is equal where they are."""
-    return json.dumps(arguments, sort_keys=True, default=repr)
+def canonical(arguments: Any) -> str:
+    """Arguments, as JSON data, in text that is equal where they are."""
+    return json.dumps(arguments, sort_keys=True)
+
+
+def plain_name(name: str) -> str:
+    """A tool's name without its punctuation: on some wires it is written without its dots."""
+    return "".join(letter for letter in name if letter.isalnum())
 
 
 def _canonical_text(text: str) -> str:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return canonical(data) if isinstance(data, dict) else text
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name if letter.isalnum())

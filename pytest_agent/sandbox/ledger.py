@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pytest_agent.trace import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Ledger:
         if self._fd is None:
             raise RuntimeError(f"{tool} tried to change the world after the run was over")
         entry = Entry(len(self.entries) + 1, tool, dict(arguments), key)
-        os.write(self._fd, json.dumps(asdict(entry), default=repr).encode() + b"\n")
+        line = {"n": entry.n, "tool": tool, "arguments": plain(entry.arguments), "key": key}
+        os.write(self._fd, json.dumps(line).encode() + b"\n")
         self.entries.append(entry)
         return entry
 

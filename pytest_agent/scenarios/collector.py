@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest._code.code import TerminalRepr
 
 from pytest_agent.errors import UsageError
-from pytest_agent.scenarios.model import Scenario
+from pytest_agent.report.plain import PlainFailure
+from pytest_agent.scenarios.check import find_build, read_scenario
 from pytest_agent.scenarios.runner import run_scenario
-from pytest_agent.yaml_file import read_yaml
 
 
 class ScenarioFile(pytest.Module):
@@ -21,23 +24,31 @@ class ScenarioFile(pytest.Module):
         return _Nothing()
 
     def collect(self) -> Iterator[pytest.Function]:
-        """The one test of the file. Raises pytest.UsageError, exit code 2, for a file that is no scenario."""
-        try:
-            shown = self.path.relative_to(self.config.rootpath).as_posix()
-        except ValueError:
-            shown = str(self.path)
-        try:
-            file = read_yaml(self.path, shown)
-            scenario = file.validate(Scenario)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
+        """The one test of the file. Raises UsageError for a file that is no scenario: an error of collection."""
+        file, scenario = read_scenario(self.path, _shown(self.path, self.config.rootpath))
+        build = find_build(file, scenario)
 
         async def test(llm: Any, sandbox: Any, run_agent: Any) -> None:
-            await run_scenario(scenario, file, llm, sandbox, run_agent)
+            await run_scenario(scenario, file, build, llm, sandbox, run_agent)
 
-        item = pytest.Function.from_parent(self, name=self.path.stem, callobj=test)
+        item = ScenarioItem.from_parent(self, name=self.path.stem, callobj=test)
         item.add_marker(pytest.mark.chaos(faults=scenario.faults, must_recover=scenario.must_recover))
         yield item
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str | TerminalRepr:
+        """What is wrong with the file, and not where we found out."""
+        del style
+        if isinstance(excinfo.value, UsageError):
+            return PlainFailure(str(excinfo.value), (_shown(self.path, self.config.rootpath), 0, self.name))
+        return super().repr_failure(excinfo)
+
+
+class ScenarioItem(pytest.Function):
+    """The test of a scenario file: a coroutine like any other, that stands in the file."""
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """The scenario, and not the line of our own that runs it."""
+        return self.path, 0, self.name
 
 
 class _Nothing:
@@ -45,3 +56,7 @@ class _Nothing:
 
     __name__ = "scenario"
     __test__ = True
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

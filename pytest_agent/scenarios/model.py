@@ -63,11 +63,3 @@ class Scenario(_Part):
     expect: str = "success"
     faults: list[str] = Field(default_factory=lambda: ["*"])
     must_recover: bool = False
-
-    @model_validator(mode="after")
-    def _tools_are_there(self) -> Self:
-        for turn in self.model:
-            for name in turn.call:
-                if name not in self.tools:
-                    raise ValueError(f"the model calls {name!r}, which is not among the tools; add it to 'tools'")
-        return self

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pytest_agent.errors import PytestAgentError
 from pytest_agent.scenarios.model import Scenario, ToolPart, WorldPart
 from pytest_agent.yaml_file import YamlFile
 
@@ -14,10 +15,19 @@ if TYPE_CHECKING:
     from pytest_agent.sandbox import Sandbox
 
 
+class EndedOtherwise(PytestAgentError, AssertionError):
+    """The agent's clean run did not end as its scenario says."""
+
+
 async def run_scenario(
-    scenario: Scenario, file: YamlFile, llm: ScriptedModel, sandbox: Sandbox, run_agent: AgentRunner
+    scenario: Scenario,
+    file: YamlFile,
+    build: Callable[..., Any],
+    llm: ScriptedModel,
+    sandbox: Sandbox,
+    run_agent: AgentRunner,
 ) -> None:
-    """Script the model, stock the sandbox, run the agent. Raises AssertionError where a clean run ends otherwise."""
+    """Script the model, stock the sandbox, run the agent. Raises EndedOtherwise where a clean run does."""
     from pytest_agent.adapters.agentfsm import shipped_agent
 
     for name, part in scenario.tools.items():
@@ -25,16 +35,9 @@ async def run_scenario(
     llm.says(*(part.turn() for part in scenario.model))
     for world in scenario.world:
         sandbox.must_hold(str(world), _predicate(sandbox, world))
-    try:
-        module = importlib.import_module(scenario.agent)
-    except ImportError as error:
-        raise file.error(("agent",), f"{scenario.agent!r} cannot be imported: {error}") from None
-    build = getattr(module, "build", None)
-    if not callable(build):
-        raise file.error(("agent",), f"{scenario.agent!r} has no build(); name a module like agentfsm.agents.…")
     result = await run_agent(shipped_agent(build, sandbox), scenario.task)
     if not run_agent.faulted and result.outcome != scenario.expect:
-        raise AssertionError(
+        raise EndedOtherwise(
             f"{file.where(('expect',))} expect: the agent ended as {result.outcome!r} "
             f"(cause {result.cause!r}), expected {scenario.expect!r}"
         )

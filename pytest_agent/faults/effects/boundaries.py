@@ -10,9 +10,12 @@ EffectT = TypeVar("EffectT", bound=LlmEffect)
 
 
 def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]:
-    """The effect at its own `after`, or at each boundary before the terminal event; none for a plain reply."""
+    """The effect at its own `after`, or at each boundary before the terminal event; none for a plain reply.
+
+    The last of them has delivered everything but the terminal event: the whole text, and no word that it is whole.
+    """
     if not facts.get("streamed") or not facts.get("terminal_at"):
         return []
     if "after" in (sweep if isinstance(sweep, (list, tuple)) else ()):
-        return [effect.with_params(after=after) for after in range(facts["terminal_at"])]
+        return [effect.with_params(after=after) for after in range(facts["terminal_at"] + 1)]
     return [effect]

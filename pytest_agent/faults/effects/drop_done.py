@@ -11,7 +11,7 @@ from pytest_agent.llm.reply import Reply
 
 
 class DropDone(LlmEffect):
-    """What follows the terminal event is left out."""
+    """The last event, which only says that nothing follows, is left out; the terminal event and the usage are not."""
 
     name: ClassVar[str] = "drop-done"
 
@@ -21,8 +21,8 @@ class DropDone(LlmEffect):
         return [self] if facts.get("streamed") and facts.get("terminal_at") else []
 
     def change_reply(self, reply: Reply) -> Reply:
-        """The reply up to and with its terminal event."""
+        """The reply without its very last event."""
         terminal_at = reply.terminal_at
         if not reply.streamed or terminal_at is None or terminal_at + 1 == len(reply.chunks):
             return reply
-        return dataclasses.replace(reply, chunks=reply.chunks[: terminal_at + 1])
+        return dataclasses.replace(reply, chunks=reply.chunks[:-1])

@@ -39,7 +39,7 @@ class MalformArguments(LlmEffect):
             return call
         text = {
             "unescaped": '{"note": "he said "yes"", ' + call.arguments[1:],
-            "unclosed": call.arguments[:-1],
+            "unclosed": call.arguments.rstrip()[:-1],
             "list": f"[{call.arguments}]",
             "empty": "{}",
         }[self.how]

@@ -23,12 +23,18 @@ class UnusualJson(LlmEffect):
 
     def change_turn(self, turn: Turn) -> Turn:
         """The same calls, spelled differently."""
-        if not any(call.has_arguments for call in turn.calls):
-            return turn
-        return dataclasses.replace(turn, calls=tuple(self._respell(call) for call in turn.calls))
+        calls = tuple(self._respell(call) for call in turn.calls)
+        return turn if calls == turn.calls else dataclasses.replace(turn, calls=calls)
 
     def _respell(self, call: ToolCall) -> ToolCall:
         if not call.has_arguments:
             return call
-        reversed_keys = dict(reversed(list(json.loads(call.arguments).items())))
+        try:
+            said = json.loads(call.arguments)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            # The script itself says what no tool takes: there is no other spelling of that.
+            return call
+        reversed_keys = dict(reversed(list(said.items())))
         return dataclasses.replace(call, arguments=json.dumps(reversed_keys, indent=4, ensure_ascii=True) + "\n")

@@ -1,0 +1,49 @@
+"""What the codecs share: how a tool's name is written, how text is cut into pieces, how tokens are guessed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from pytest_agent.llm.request import ModelRequest
+from pytest_agent.llm.turn import Turn, Usage
+
+WORDS = re.compile(r"\S+\s*|\s+")
+ARGUMENT_PIECE = 12
+"""Characters of arguments in one event; providers send a few tokens at a time."""
+
+
+def wire_name(name: str, declared: Sequence[str]) -> str:
+    """The name under which the agent declared the tool.
+
+    The wires allow letters, digits, `_` and `-` only, so that an agent declares `payments.refund` as
+    `payments_refund` or the like; a script uses the tool's own name.
+    """
+    if name in declared:
+        return name
+    plain = re.sub(r"[^a-zA-Z0-9]", "", name)
+    return next((other for other in declared if re.sub(r"[^a-zA-Z0-9]", "", other) == plain), name)
+
+
+def number(text: str | None) -> int:
+    """The number a header says, 0 where it says none."""
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+def canonical(data: object) -> bytes:
+    """The same bytes for equal data, lone surrogates included."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def dump(data: object) -> bytes:
+    """JSON as providers send it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def usage_of(turn: Turn, request: ModelRequest) -> Usage:
+    """What the turn says, else an estimate of four characters a token, as providers document it."""
+    return turn.usage or Usage(
+        input_tokens=max(1, len(dump(request.messages)) // 4),
+        output_tokens=max(1, (len(turn.text or "") + sum(len(call.arguments) for call in turn.calls)) // 4),
+    )

@@ -1,0 +1,59 @@
+"""Read a scenario file and say what is wrong with it, before anything runs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_agent.errors import UsageError, did_you_mean
+from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.outcome import OUTCOMES
+from pytest_agent.scenarios.model import Scenario
+from pytest_agent.yaml_file import YamlFile, read_yaml
+
+
+def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
+    """The file and what it says. Raises UsageError with file, line and the edit to make."""
+    file = read_yaml(path, shown)
+    scenario = file.validate(Scenario)
+    for index, turn in enumerate(scenario.model):
+        for name in turn.call:
+            if name not in scenario.tools:
+                raise file.error(("model", index, "call", name), _unknown_tool(name, scenario))
+    for index, world in enumerate(scenario.world):
+        if world.tool not in scenario.tools:
+            raise file.error(("world", index, "tool"), _unknown_tool(world.tool, scenario))
+    if scenario.expect not in OUTCOMES:
+        hint = did_you_mean(scenario.expect, OUTCOMES)
+        raise file.error(("expect",), f"unknown outcome {scenario.expect!r}.{hint}")
+    for index, pattern in enumerate(scenario.faults):
+        try:
+            load_catalogue().select(pattern)
+        except UsageError as error:
+            raise file.error(("faults", index), str(error)) from None
+    return file, scenario
+
+
+def find_build(file: YamlFile, scenario: Scenario) -> Callable[..., Any]:
+    """The `build` of the scenario's agent. Raises UsageError where it cannot be imported or has none."""
+    try:
+        module = importlib.import_module(scenario.agent)
+    except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+        problem = f"{type(error).__name__}: {error}"
+        raise file.error(
+            ("agent",),
+            f"{scenario.agent!r} cannot be imported ({problem}); "
+            "name a module as in an import statement, such as agentfsm.agents.support_refund",
+        ) from None
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise file.error(
+            ("agent",), f"{scenario.agent!r} has no function build(store=, model=, tools=, observer=); add it"
+        )
+    return build  # type: ignore[no-any-return]
+
+
+def _unknown_tool(name: str, scenario: Scenario) -> str:
+    return f"unknown tool {name!r}; add it to 'tools'.{did_you_mean(name, scenario.tools)}"

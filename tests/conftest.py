@@ -1,0 +1,71 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+# An inner session that runs in this process forgets every module it was the first to import. What they all need is
+# imported here, once.
+for _name in (
+    "openai",
+    "httpx2",
+    "respx",
+    "pytest_agent.adapters.agentfsm",
+    "pytest_agent.chaos.protocol",
+    "pytest_agent.report.failure",
+    "pytest_agent.report.session",
+    "pytest_agent.scenarios.collector",
+    "agentfsm.agents.support_refund",
+):
+    importlib.import_module(_name)
+
+AGENTS = Path(__file__).with_name("agents_under_test.py")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project of its own, with `agents.py`, warnings as errors, and nothing remembered between sessions."""
+    (pytester.path / "agents.py").write_text(AGENTS.read_text())
+    pytester.makeini(
+        """
+        [pytest]
+        filterwarnings = error
+        addopts = -p no:cacheprovider -p no:randomly -p no:hypothesispytest
+        asyncio_default_fixture_loop_scope = function
+        """
+    )
+    return pytester
+
+
+@pytest.fixture
+def fresh(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """Run pytest in a process of its own, with our plugin and no other but those it is given: that starts faster."""
+
+    def run(*args: str, plugins: tuple[str, ...] = ("pytest_agent.plugin",)) -> pytest.RunResult:
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        chosen = [word for plugin in plugins for word in ("-p", plugin)]
+        options = ["-c", "fresh.ini", "--rootdir", ".", "-p", "no:cacheprovider"]
+        (project.path / "fresh.ini").write_text("[pytest]\nfilterwarnings = error\n")
+        return project.runpytest_subprocess(*chosen, *options, *args)
+
+    return run
+
+
+def results_of(project: pytest.Pytester) -> dict[str, dict[str, Any]]:
+    """`results.json` by the last part of the tests' ids."""
+    data = json.loads((project.path / ".pytest_agent" / "results.json").read_text())
+    return {result["test"].rpartition("::")[2]: result for result in data["tests"]}
+
+
+@pytest.fixture
+def results(project: pytest.Pytester) -> Callable[[], dict[str, dict[str, Any]]]:
+    """Read what the last session of the project has found."""
+    return lambda: results_of(project)
