@@ -25,9 +25,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 chaos: $(VENV)/.ready
 	@$(BIN)/python -m pytest scenarios tests/examples/test_naive_agent.py --chaos -p no:randomly $(ARGS)
+	@echo "To replay: . $(VENV)/bin/activate, then paste a replay line."
 
 test: $(VENV)/.ready
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
 
@@ -80,6 +80,7 @@ class ModelRequested(Event):
     stream: bool
     messages: list[dict[str, Any]]
     body_sha256: str
+    key: str | None = None
 
 
 @_event("model_replied")
@@ -123,7 +124,10 @@ class ToolCalled(Event):
 
 @_event("tool_replied")
 class ToolReplied(Event):
-    """How a tool call ended for the agent: `ok`, `error` (the tool's own), or `lost` (no reply arrived)."""
+    """How a tool call ended for the agent: `ok`, `error` (the tool's own), `lost` (no reply arrived), `refused`.
+
+    `refused` is a failure of a fault's making: the tool has done nothing, and the agent is told.
+    """
 
     site: str
     tool: str
@@ -144,10 +148,27 @@ class EffectCommitted(Event):
 
 @_event("store_committed")
 class StoreCommitted(Event):
-    """The agent's own store made something durable."""
+    """The agent's own store made something durable.
+
+    `finished` are the idempotency keys of the steps that it finished, `life` the process that wrote it, `stage` where
+    the task stands then.
+    """
 
     site: str
     label: str
+    finished: list[str] = dataclasses.field(default_factory=list)
+    life: int = 1
+    stage: str = ""
+
+
+@_event("event_delivered")
+class EventDelivered(Event):
+    """Something from outside was handed to the agent, and the agent acknowledged it."""
+
+    site: str
+    source: str
+    event_id: str
+    event: str
 
 
 @_event("agent_event")
@@ -241,17 +262,25 @@ class Trace:
             if self._file is not None:
                 self._file.write(stamped)
 
+    def go_on(self, events: Iterable[Event], file: TraceFile) -> None:
+        """Continue the run of an earlier process, in its file: its events take the place of those so far."""
+        self.events = list(events)
+        self._file = file
+
     def of(self, kind: type[EventT]) -> Iterator[EventT]:
         """The events of one type, in order."""
         return (event for event in self.events if isinstance(event, kind))
 
 
 class TraceFile:
-    """An append-only file of JSON lines; the runs of one test follow one another in it."""
+    """An append-only file of JSON lines; the runs of one test follow one another in it.
 
-    def __init__(self, path: Path) -> None:
+    It begins empty, unless it is to `go_on` with what an earlier process wrote.
+    """
+
+    def __init__(self, path: Path, *, go_on: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if go_on else os.O_TRUNC)
         self._fd: int | None = os.open(path, flags, 0o644)
         self.path = path
 

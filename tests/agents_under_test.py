@@ -12,6 +12,15 @@ client = httpx.Client(verify=False)  # noqa: S501
 aclient = httpx.AsyncClient(verify=False)  # noqa: S501
 
 
+# By name: the catalogue grows, and what these agents do under what they were not written for is another matter.
+FAULTS = [
+    "arguments-malformed",
+    "crash-around-commit",
+    "insufficient-quota",
+    "reply-lost",
+    "stream-clean-eof",
+    "stream-stall",
+]
 _REFUND = {"order": int, "amount": int}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,12 @@ AGENTS = Path(__file__).with_name("agents_under_test.py")
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project of its own, with `agents.py`, warnings as errors, and nothing remembered between sessions."""
+    if Path("/dev/shm").is_dir():  # noqa: S108
+        # Where a flush costs nothing, so that a busy disk does not make these tests slow.
+        monkeypatch.setenv("TMPDIR", "/dev/shm")  # noqa: S108
+        monkeypatch.setattr(tempfile, "tempdir", None)
     (pytester.path / "agents.py").write_text(AGENTS.read_text())
     pytester.makeini(
         """
@@ -53,7 +58,7 @@ def fresh(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         chosen = [word for plugin in plugins for word in ("-p", plugin)]
         options = ["-c", "fresh.ini", "--rootdir", ".", "-p", "no:cacheprovider"]
-        (project.path / "fresh.ini").write_text("[pytest]\nfilterwarnings = error\n")
+        (project.path / "fresh.ini").write_text("[pytest]\nfilterwarnings = error\nmarkers = xdist_group\n")
         return project.runpytest_subprocess(*chosen, *options, *args)
 
     return run

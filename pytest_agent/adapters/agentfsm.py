@@ -5,18 +5,26 @@ The only module that imports the runtime. What crosses the line are plain docume
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
+from agentfsm import AgentError, Commit, OpenAIChat, Runtime, SQLiteStore
+from agentfsm.errors import UnknownTask
 from agentfsm.ports import Store
+from pytest_agent.adapters.arrivals import Arrival, Mailbox
+from pytest_agent.faults.effect import StoreEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.sandbox import Sandbox
-from pytest_agent.trace import AgentEvent, StoreCommitted
+from pytest_agent.trace import AgentEvent, EventDelivered, StoreCommitted
+
+_STORE_ERROR = next(kind for kind in AgentError.__subclasses__() if kind.default_code == "store")
+"""What the runtime's stores raise; it is known by its code, for the runtime's door does not hand it out."""
 
 Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 
@@ -24,7 +32,8 @@ Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 class ObservedStore:
     """A store that says before and after each commit that it is there, and where the process may die."""
 
-    def __init__(self, store: Store, seams: Seams, committed: Callable[[], int]) -> None:
+    def __init__(self, store: Store, seams: Seams, committed: Callable[[], int], life: int) -> None:
+        self._life = life
         self._store = store
         self._seams = seams
         self._next = committed
@@ -32,31 +41,60 @@ class ObservedStore:
     async def commit(self, change: Commit) -> int:
         """Commit in between the two places at which the process can die."""
         n = self._next()
-        self._seams.reach(Site("store", "commit", n, phase="before"))
+        before = Site("store", "commit", n, phase="before")
+        await self._reach(before)
+        await self._strike(before)
         version = await self._store.commit(change)
         site = Site("store", "commit", n, phase="after")
-        self._seams.trace.append(
-            StoreCommitted(site=str(Site("store", "commit", n, phase="before")), label=change.label)
-        )
-        self._seams.trace.append(StoreCommitted(site=str(site), label=change.label))
-        self._seams.reach(site)
+        finished = [step.key for step in change.finished if step.status == "success"]
+        for place in (before, site):
+            self._seams.trace.append(
+                StoreCommitted(
+                    site=str(place),
+                    label=change.label,
+                    finished=finished,
+                    life=self._life,
+                    stage=change.task.current_step,
+                )
+            )
+        await self._reach(site)
+        await self._strike(site)
         return version
+
+    async def _reach(self, site: Site) -> None:
+        still_s = self._seams.reach(site)
+        if still_s:
+            await asyncio.sleep(still_s)
+
+    async def _strike(self, site: Site) -> None:
+        """Let the faults of the store act. Raises the runtime's own error for a store that could not do its work."""
+        for fault, effect in self._seams.at(site, StoreEffect):
+            if effect.delay_s():
+                self._seams.struck(fault, site, f"the store was {effect.delay_s():g} s late")
+                await asyncio.sleep(effect.delay_s())
+            reason = effect.fails()
+            if reason is not None:
+                written = "after it was written" if site.phase == "after" else "before anything was written"
+                self._seams.struck(fault, site, f"the commit failed {written}: {reason}")
+                raise _STORE_ERROR(reason, reason=reason)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-def shipped_agent(build: Callable[..., Runtime], sandbox: Sandbox) -> AgentFsm:
+def shipped_agent(build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = ()) -> AgentFsm:
     """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder."""
-    model = OpenAIChat(_http(), model="scripted", api_key="scripted")
+    model = OpenAIChat(shared_http(), model="scripted", api_key="scripted")
     return AgentFsm(
         lambda store, observer: build(store=store, model=model, tools=sandbox.tools, observer=observer),
         lambda: SQLiteStore(sandbox.folder / "tasks.db"),
+        arrivals=arrivals,
     )
 
 
 @functools.cache
-def _http() -> httpx.AsyncClient:
+def shared_http() -> httpx.AsyncClient:
+    """One client for all runs of a process."""
     # Its TLS context takes longer to make than a whole run; nothing is ever sent through it.
     return httpx.AsyncClient()
 
@@ -64,20 +102,46 @@ def _http() -> httpx.AsyncClient:
 class AgentFsm:
     """A runtime and the store it keeps its task in, so that both can be made anew as after a restart.
 
-    `build(store, observer)` makes the runtime; `open_store()` opens the store, the same one every time.
+    `build(store, observer)` makes the runtime; `open_store()` opens the store, the same one every time. When the task
+    waits or has ended, `arrivals` are delivered one after the other; one that was not acknowledged is sent again.
     """
 
-    def __init__(self, build: Build, open_store: Callable[[], Store], *, request_id: str = "task-1") -> None:
+    def __init__(
+        self,
+        build: Build,
+        open_store: Callable[[], Store],
+        *,
+        request_id: str = "task-1",
+        arrivals: Sequence[Arrival] = (),
+    ) -> None:
+        self._mailbox = Mailbox(arrivals)
         self._build = build
         self._open_store = open_store
         self._request_id = request_id
         self._text = ""
         self._commits = 0
+        self._lives = 0
         self._description: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Limits, transitions and contracts as the runtime gives them, once it has been built."""
+        """Limits, transitions and contracts as the runtime gives them. Opens nothing: a store opens when first used."""
+        if not self._description:
+            self._description = dict(self._build(self._open_store(), lambda _: None).describe())
         return self._description
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is outside the agent's process and yet about it, as JSON data: how far the outside has come."""
+        return {
+            "text": self._text,
+            "commits": self._commits,
+            "lives": self._lives,
+            "acknowledged": self._mailbox.acknowledged,
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on from what `snapshot` gave."""
+        self._text, self._commits, self._lives = data["text"], data["commits"], data["lives"]
+        self._mailbox.acknowledged = data["acknowledged"]
 
     async def start(self, seams: Seams, text: str) -> Any:
         """Run the task in a new process."""
@@ -89,14 +153,38 @@ class AgentFsm:
         return await self._live(seams)
 
     async def _live(self, seams: Seams) -> Any:
+        self._lives += 1
         store = self._open_store()
         try:
-            observed: Any = ObservedStore(store, seams, self._count)
+            observed: Any = ObservedStore(store, seams, self._count, self._lives)
             runtime = self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
-            self._description = dict(runtime.describe())
-            return await runtime.run(request_id=self._request_id, text=self._text)
+            result = await self._enter(runtime)
+            for site, arrival in self._mailbox.waiting():
+                result = await self._deliver(runtime, seams, site, arrival)
+            return result
         finally:
             await store.close()
+
+    async def _enter(self, runtime: Runtime) -> Any:
+        if self._lives > 1:
+            # Waits for the lease of the process before; its task may not have been stored at all.
+            with contextlib.suppress(UnknownTask):
+                return await runtime.resume(self._request_id)
+        return await runtime.run(request_id=self._request_id, text=self._text)
+
+    async def _deliver(self, runtime: Runtime, seams: Seams, site: Site, arrival: Arrival) -> Any:
+        seams.check_alive()
+        result = await runtime.deliver(
+            request_id=self._request_id,
+            source=arrival.source,
+            event_id=arrival.event_id,
+            kind=arrival.kind,
+            payload=arrival.payload,
+        )
+        seams.trace.append(
+            EventDelivered(site=str(site), source=arrival.source, event_id=arrival.event_id, event=arrival.kind)
+        )
+        return result
 
     def _count(self) -> int:
         self._commits += 1

@@ -10,7 +10,7 @@ from pytest_agent.adapters.groups import heart
 from pytest_agent.errors import RunAbort
 from pytest_agent.faults.seams import Seams
 from pytest_agent.outcome import Outcome, failure_claim, result_claim
-from pytest_agent.trace import AgentStarted
+from pytest_agent.trace import AgentStarted, Trace
 
 ResultT = TypeVar("ResultT")
 MAX_LIVES = 20
@@ -35,6 +35,11 @@ class AgentRunner:
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
+
+    @property
+    def trace(self) -> Trace:
+        """The events of this run so far."""
+        return self._seams.trace
 
     @property
     def faulted(self) -> bool:

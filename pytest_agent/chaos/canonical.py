@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = r"(?:/[^\s:'\"]+)?/(?=site-packages/|lib/python\d)"
+_LIBRARIES = r"(?<![:/\w.])(?:/[^\s:'\"]+)?/(?=site-packages/|lib/python\d)"
 _ALWAYS = (
     (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "0x…"),
     (re.compile(r"\b(Task|Thread|ThreadPoolExecutor|asyncio|AnyIO worker thread)-\d+(_\d+)?"), r"\1"),

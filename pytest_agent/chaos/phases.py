@@ -88,11 +88,7 @@ def call(item: pytest.Item) -> Iterator[None]:
             raise
         except BaseException as caught:  # noqa: BLE001 - judged, and raised again where this run is for the record
             error = caught
-        try:
-            run.body_ended(_in_words_of_a_run(error))
-        except Exception as broken:  # noqa: BLE001 - a predicate of the author's, which is code of the test
-            state.fixture_errors.append(f"sandbox.must_hold raised {type(broken).__name__}: {broken}")
-            error = error or broken
+        run.body_ended(_in_words_of_a_run(error))
         state.ended = True
     state.skipped = isinstance(error, (Skipped, XFailed))
     state.error = error = _after(state, run, error)

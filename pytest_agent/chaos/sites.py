@@ -27,24 +27,37 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
     """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
     found: dict[Site, SeenSite] = {}
+    called: list[ToolCalled] = []
+    said = False
     for event in events:
-        for seen in _of(event, commits[-1] if commits else None):
+        if isinstance(event, ToolCalled):
+            # What the last turn that called any tools has called.
+            called = [event] if said else [*called, event]
+            said = False
+        for seen in _of(event, commits, called):
             if seen.site.attempt == 1:
                 found.setdefault(seen.site, seen)
+        said = said or isinstance(event, ModelReplied)
     return list(found.values())
 
 
-def _of(event: Event, last_commit: Site | None) -> list[SeenSite]:
+def _of(event: Event, commits: Sequence[Site], called: Sequence[ToolCalled]) -> list[SeenSite]:
     if isinstance(event, ModelReplied):
         facts = {
             "streamed": event.streamed,
             "terminal_at": event.terminal_at,
             "arguments": any(call["arguments"].strip() not in ("", "{}") for call in event.calls),
+            "calls": len(event.calls),
+            "called": bool(called),
+            "pure": bool(called) and not any(call.effect for call in called),
         }
         return [SeenSite(Site.parse(event.site), facts)]
     if isinstance(event, ToolCalled):
-        return [SeenSite(Site.parse(event.site), {"effect": event.effect})]
+        site, effect = Site.parse(event.site), {"effect": event.effect}
+        # Only an agent with a store can be started again after it died here.
+        return [SeenSite(site, effect), *([SeenSite(site.at_process(), effect)] if commits else [])]
     if isinstance(event, StoreCommitted):
-        site = Site.parse(event.site).at_process()
-        return [SeenSite(site, {"last": site.phase == "after" and Site.parse(event.site) == last_commit})]
+        site = Site.parse(event.site)
+        last = {"last": site.phase == "after" and site == commits[-1]}
+        return [SeenSite(site.at_process(), last), SeenSite(site, {"phase": site.phase})]
     return []

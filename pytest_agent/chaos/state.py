@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,10 +79,7 @@ class TestState:
         """Everything of the run is undone: nothing of it may stay open, however it ended."""
         if self.run is not None and not self.ended:
             # The test's own function never came to its end, and with it the sandbox.
-            with contextlib.suppress(Exception):
-                self.run.sandbox.finish()
-        if self.run is not None:
-            self.run.sandbox.ledger.close()
+            self.run.sandbox.finish()
         if not self.many_runs:
             self.close()
 
@@ -114,9 +110,8 @@ def state_of(item: pytest.Item) -> TestState:
 
 def test_id(item: pytest.Item) -> str:
     """The test's id as everybody else knows it: xdist appends a group to it for `--dist=loadgroup`."""
-    if getattr(item.config.option, "loadgroup", False) and item.get_closest_marker("xdist_group") is not None:
-        return item.nodeid.rpartition("@")[0]
-    return item.nodeid
+    groups = [str((*mark.args, mark.kwargs.get("name", "default"))[0]) for mark in item.iter_markers("xdist_group")]
+    return item.nodeid.removesuffix(f"@{'_'.join(sorted(set(groups)))}") if groups else item.nodeid
 
 
 def known_state(item: pytest.Item) -> TestState | None:

@@ -6,7 +6,7 @@ has nothing to act on: such a fault was *not applied*, which is never taken for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from pytest_agent.llm.turn import Turn
 
 Facts = Mapping[str, Any]
-"""What the clean run showed at a site: `streamed`, `events`, `calls` (llm); `effect` (tool); `last` (store)."""
+"""What the clean run showed at a site.
+
+llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
+called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
+store: `phase`. process at a commit: `last`.
+"""
+
+Seam = Literal["llm", "tool", "store", "event", "process"]
 
 
 class Effect(BaseModel):
@@ -30,7 +37,7 @@ class Effect(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: ClassVar[str]
-    seam: ClassVar[Literal["llm", "tool", "process"]]
+    seam: ClassVar[Seam]
     lasts: Literal["attempt", "run"] = "attempt"
 
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
@@ -48,7 +55,7 @@ class Effect(BaseModel):
 class LlmEffect(Effect):
     """Acts on what the model says: on the request, the turn, or the bytes of the reply."""
 
-    seam: ClassVar[Literal["llm", "tool", "process"]] = "llm"
+    seam: ClassVar[Seam] = "llm"
 
     def answer(self, request: ModelRequest) -> Reply | None:
         """A reply in place of the model's own, or None to let the model speak."""
@@ -65,30 +72,88 @@ class LlmEffect(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """One delivery of an event, `delay_s` virtual seconds after the one before it. One event may come several times.
+
+    `source` and `event_id` together are the identity of the event.
+    """
+
+    source: str
+    event_id: str
+    kind: str
+    payload: Mapping[str, Any]
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ToolReply:
-    """How a tool answers: a value or an error, `delay_s` virtual seconds later. `lost` if the answer never arrived."""
+    """How a tool answers: a value or an error, `delay_s` virtual seconds later.
+
+    `lost` if the answer never arrived, `hangs` if the caller waits for it without end, `refused` if a fault has kept
+    the tool from its work and the caller is told.
+    """
 
     value: object = None
     error: BaseException | None = None
     delay_s: float = 0.0
     lost: bool = False
+    hangs: bool = False
+    refused: bool = False
 
 
 class ToolEffect(Effect):
-    """Acts on a tool's reply, after the tool has done its work."""
+    """Acts on a tool: in place of its work, or on its reply after the work was done."""
 
-    seam: ClassVar[Literal["llm", "tool", "process"]] = "tool"
+    seam: ClassVar[Seam] = "tool"
+
+    def instead(self) -> ToolReply | None:
+        """A reply without any work done, or None to let the tool work."""
+        return None
 
     def change_reply(self, reply: ToolReply) -> ToolReply:
         """What reaches the caller instead."""
         return reply
 
 
-class ProcessEffect(Effect):
-    """Ends the agent's process at a site, or starts it again where it need not be."""
+class StoreEffect(Effect):
+    """Acts on a commit of the agent's store, before it is written or after."""
 
-    seam: ClassVar[Literal["llm", "tool", "process"]] = "process"
+    seam: ClassVar[Seam] = "store"
+
+    def delay_s(self) -> float:
+        """Virtual seconds that pass at the site."""
+        return 0.0
+
+    def fails(self) -> str | None:
+        """What the store says as it fails at the site, or None where it does not."""
+        return None
+
+
+class EventEffect(Effect):
+    """Acts on the events that are delivered to the agent from outside."""
+
+    seam: ClassVar[Seam] = "event"
+
+    def change(self, deliveries: Sequence[Delivered], at: int) -> list[Delivered]:
+        """What is delivered instead, in order; a new list. `at` is the index of the delivery at the site."""
+        raise NotImplementedError
+
+
+Moment = Literal["commit", "before-call", "after-effect"]
+"""When a process can die: around a commit, before a tool works, after it has worked and before it answers."""
+
+
+class ProcessEffect(Effect):
+    """Ends the agent's process at a site, starts it again where it need not be, or lets it stand still."""
+
+    when: Moment = "commit"
+
+    seam: ClassVar[Seam] = "process"
 
     def dies(self) -> bool:
-        """Whether the process ends at the site; otherwise it is started once more after its end."""
+        """Whether the process ends at the site; otherwise it stands still, or is started once more after its end."""
         raise NotImplementedError
+
+    def stands_still_s(self) -> float:
+        """Virtual seconds that the process stands still at the site; 0 for one that is started once more."""
+        return 0.0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_agent.errors import ProcessDied
-from pytest_agent.faults.effect import Effect, ProcessEffect
+from pytest_agent.faults.effect import Effect, Moment, ProcessEffect
 from pytest_agent.faults.schedule import Fault
 from pytest_agent.faults.site import Site
 from pytest_agent.trace import Died, FaultApplied, Trace
@@ -33,6 +34,10 @@ class Armed:
         return (site.n, site.attempt) > (self.fault.site.n, self.fault.site.attempt)
 
 
+def _go_on(boundary: str) -> None:
+    del boundary
+
+
 class Seams:
     """The armed faults of one run, and the record of those that struck."""
 
@@ -42,6 +47,8 @@ class Seams:
         self.applied: set[Fault] = set()
         self.dead = False
         self.start_again = False
+        self.at_boundary: Callable[[str], None] = _go_on
+        """Told of every boundary that a real process passes; one that is to die there kills itself."""
 
     @property
     def faulted(self) -> bool:
@@ -66,17 +73,27 @@ class Seams:
         if self.dead:
             raise ProcessDied("the process is dead")
 
-    def reach(self, site: Site) -> None:
-        """A place where the agent's process can die. Raises ProcessDied where a fault says so."""
+    def reach(self, site: Site, when: Moment = "commit") -> float:
+        """A place where the agent's process can die: raises ProcessDied where a fault says so.
+
+        Returns the virtual seconds that it stands still here.
+        """
         self.check_alive()
+        self.at_boundary(f"{site} {when}")
         place = site.at_process()
+        still_s = 0.0
         for fault, effect in self.at(place, ProcessEffect):
-            if fault in self.applied:
+            if fault in self.applied or effect.when != when:
                 continue
             if effect.dies():
                 self.struck(fault, place, "the process died here and was started again")
                 self.trace.append(Died(site=str(place)))
                 self.dead = True
                 raise ProcessDied(str(place))
-            self.struck(fault, place, "the process was started once more after its end")
-            self.start_again = True
+            if effect.stands_still_s():
+                still_s += effect.stands_still_s()
+                self.struck(fault, place, f"the process stood still for {effect.stands_still_s():g} s")
+            else:
+                self.struck(fault, place, "the process was started once more after its end")
+                self.start_again = True
+        return still_s

@@ -39,7 +39,12 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
                     )
                 )
     if evidence.must_recover and not evidence.claims_success:
-        transient = [fault for fault in evidence.faults if fault.entry.kind == "transient" and not fault.is_control]
+        # What lasts for the whole run leaves nothing to recover to.
+        transient = [
+            fault
+            for fault in evidence.faults
+            if fault.entry.kind == "transient" and not fault.is_control and fault.effect.lasts != "run"
+        ]
         claim = evidence.claim
         if transient and claim is not None:
             found.append(

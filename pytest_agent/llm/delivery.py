@@ -20,21 +20,57 @@ _NEVER = float("inf")
 _HTTP_VERSION = {"http_version": b"HTTP/1.1"}
 
 
-def response(lib: ModuleType, request: Any, delivery: Delivery, sleep: Sleep, *, sync: bool) -> Any:
-    """A response of `lib` whose body is the delivery. Status and headers are there at once."""
+KEEP_ALIVE_S = 15.0
+_PATIENCE_S = 4 * 3600.0
+"""Virtual seconds of nothing but keep-alives after which a reader is taken to read for ever."""
+
+
+def respond(lib: ModuleType, request: Any, delivery: Delivery, sleep: Sleep) -> Any:
+    """A response of `lib` whose body is the delivery, when its head has arrived. Raises as a connection does."""
+    head_s, timeout_s = delivery.reply.head_s, _read_timeout(request)
+    if timeout_s is not None and head_s > timeout_s:
+        sleep(timeout_s)
+        delivery.done("timeout")
+        raise _late(lib, request)
+    if head_s == _NEVER:
+        delivery.done("hung")
+        raise RunAbort("hung", f"{delivery.site}: the client waits for ever, it has no read timeout")
+    if head_s:
+        sleep(head_s)
+    return _response(lib, request, delivery, sleep, sync=True)
+
+
+async def arespond(lib: ModuleType, request: Any, delivery: Delivery) -> Any:
+    """The same for an async client."""
+    head_s, timeout_s = delivery.reply.head_s, _read_timeout(request)
+    too_late = timeout_s is not None and head_s > timeout_s
+    try:
+        if head_s == _NEVER and not too_late:
+            await asyncio.get_running_loop().create_future()
+        if head_s:
+            await asyncio.sleep(min(head_s, _NEVER if timeout_s is None else timeout_s))
+    except BaseException:
+        delivery.done("closed")
+        raise
+    if too_late:
+        delivery.done("timeout")
+        raise _late(lib, request)
+    return _response(lib, request, delivery, None, sync=False)
+
+
+def _response(lib: ModuleType, request: Any, delivery: Delivery, sleep: Sleep | None, *, sync: bool) -> Any:
     reply = delivery.reply
     if not reply.streamed and reply.end == "close" and not any(chunk.delay_s for chunk in reply.chunks):
         # Nothing to wait for: it arrives whole, whether the client reads it or not.
         delivery.delivered = len(reply.chunks)
         delivery.done("cut")
         return whole_response(lib, reply)
-    timeout_s = (request.extensions.get("timeout") or {}).get("read")
-    late = lib.ReadTimeout("The read operation timed out", request=request)
+    timeout_s, late, broken = _read_timeout(request), _late(lib, request), _broken(lib, request, reply)
     body: Any
-    if sync:
-        body = _bodies(lib).Sync(delivery, lambda: _send(delivery, timeout_s, late, sleep))
+    if sync and sleep is not None:
+        body = _bodies(lib).Sync(delivery, lambda: _send(delivery, timeout_s, late, broken, sleep))
     else:
-        body = _bodies(lib).Async(delivery, lambda: _asend(delivery, timeout_s, late))
+        body = _bodies(lib).Async(delivery, lambda: _asend(delivery, timeout_s, late, broken))
     # No content-length: a body that is cut must look as it does on a chunked connection.
     return lib.Response(reply.status, headers=_headers(reply), stream=body, extensions=_HTTP_VERSION)
 
@@ -50,14 +86,44 @@ def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in reply.headers]
 
 
+def _read_timeout(request: Any) -> float | None:
+    read: float | None = (request.extensions.get("timeout") or {}).get("read")
+    return read
+
+
+def _late(lib: ModuleType, request: Any) -> Exception:
+    error: Exception = lib.ReadTimeout("The read operation timed out", request=request)
+    return error
+
+
+def _broken(lib: ModuleType, request: Any, reply: Reply) -> Exception | None:
+    """What the library raises where the connection breaks at the end of this reply."""
+    error: Exception | None = None
+    if reply.end == "reset":
+        error = lib.ReadError("[Errno 104] Connection reset by peer", request=request)
+    elif reply.end == "incomplete":
+        message = "peer closed connection without sending complete message body (incomplete chunked read)"
+        error = lib.RemoteProtocolError(message, request=request)
+    return error
+
+
 def _waits(delivery: Delivery) -> Iterator[tuple[float, Chunk | None]]:
     """How long to wait before each piece; the last is the end of the body or endless silence."""
-    for chunk in delivery.reply.chunks:
+    reply = delivery.reply
+    for chunk in reply.chunks:
         yield chunk.delay_s, chunk
-    yield (_NEVER if delivery.reply.end == "silence" else 0.0), None
+    if reply.end == "keep-alive" and reply.words is not None:
+        beat = Chunk(reply.words.keep_alive)
+        for _ in range(int(_PATIENCE_S / KEEP_ALIVE_S)):
+            yield KEEP_ALIVE_S, beat
+        delivery.done("hung")
+        raise RunAbort("hung", f"{delivery.site}: the client reads keep-alives for ever, it has no limit for events")
+    yield (_NEVER if reply.end == "silence" else 0.0), None
 
 
-def _send(delivery: Delivery, timeout_s: float | None, late: Exception, sleep: Sleep) -> Iterator[bytes]:
+def _send(
+    delivery: Delivery, timeout_s: float | None, late: Exception, broken: Exception | None, sleep: Sleep
+) -> Iterator[bytes]:
     try:
         for delay_s, chunk in _waits(delivery):
             if timeout_s is not None and delay_s > timeout_s:
@@ -73,11 +139,15 @@ def _send(delivery: Delivery, timeout_s: float | None, late: Exception, sleep: S
                 delivery.hand_over(chunk)
                 yield chunk.data
         delivery.done("cut")
+        if broken is not None:
+            raise broken
     finally:
         delivery.done("closed")
 
 
-async def _asend(delivery: Delivery, timeout_s: float | None, late: Exception) -> AsyncIterator[bytes]:
+async def _asend(
+    delivery: Delivery, timeout_s: float | None, late: Exception, broken: Exception | None
+) -> AsyncIterator[bytes]:
     try:
         for delay_s, chunk in _waits(delivery):
             if timeout_s is not None and delay_s > timeout_s:
@@ -93,6 +163,8 @@ async def _asend(delivery: Delivery, timeout_s: float | None, late: Exception) -
                 delivery.hand_over(chunk)
                 yield chunk.data
         delivery.done("cut")
+        if broken is not None:
+            raise broken
     finally:
         delivery.done("closed")
 

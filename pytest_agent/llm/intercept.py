@@ -15,8 +15,8 @@ from typing import Any
 from pytest_agent.errors import UnansweredCall
 from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm import respx_routes
-from pytest_agent.llm.delivery import Sleep, response, whole_response
-from pytest_agent.llm.model import ScriptedModel
+from pytest_agent.llm.delivery import Sleep, arespond, respond, whole_response
+from pytest_agent.llm.model import Delivery, ScriptedModel
 from pytest_agent.llm.reply import Reply
 from pytest_agent.trace import Trace, Unanswered
 
@@ -63,7 +63,9 @@ class HttpIntercept:
             request.read()
             answer = respx_routes.sync_answer(lib, request)
             if answer is None:
-                answer = self._answer(lib, request, transport, sync=True)
+                answer = self._answer(lib, request, transport)
+            if isinstance(answer, Delivery):
+                return respond(lib, request, answer, self._sleep)
             if answer is not respx_routes.PASS_THROUGH:
                 return answer
             with respx_routes.decided():
@@ -76,7 +78,9 @@ class HttpIntercept:
             await request.aread()
             answer = await respx_routes.async_answer(lib, request)
             if answer is None:
-                answer = self._answer(lib, request, transport, sync=False)
+                answer = self._answer(lib, request, transport)
+            if isinstance(answer, Delivery):
+                return await arespond(lib, request, answer)
             if answer is not respx_routes.PASS_THROUGH:
                 return answer
             with respx_routes.decided():
@@ -84,7 +88,7 @@ class HttpIntercept:
 
         return handle_async_request
 
-    def _answer(self, lib: ModuleType, request: Any, transport: Any, *, sync: bool) -> Any:
+    def _answer(self, lib: ModuleType, request: Any, transport: Any) -> Any:
         codec = self._model.codec_for(request.method, request.url.path)
         local = is_loopback(request.url.host) or _speaks_to_a_file(transport)
         if codec is None or (local and not self._model.has_script):
@@ -100,9 +104,7 @@ class HttpIntercept:
         answer = self._model.answer(codec, request.content, dict(request.headers))
         if answer is None:
             raise UnansweredCall([event.detail for event in self._trace.of(Unanswered)][-1])
-        if isinstance(answer, Reply):
-            return whole_response(lib, answer)
-        return response(lib, request, answer, self._sleep, sync=sync)
+        return whole_response(lib, answer) if isinstance(answer, Reply) else answer
 
     def _nothing_answers(self, lib: ModuleType, request: Any) -> str:
         routes = respx_routes.describe_routes()
@@ -111,7 +113,7 @@ class HttpIntercept:
         url = request.url.copy_with(query=None, fragment=None, userinfo=b"")
         return (
             f"{request.method} {url} ({lib.__name__}): no respx route, script or loopback server answers it."
-            f"{near} Add a respx route for it; llm.says(...) answers POST .../chat/completions"
+            f"{near} Add a respx route for it; llm.says(...) answers POST .../chat/completions and .../v1/messages"
         )
 
 

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_agent.errors import LeftoverTurns, RunAbort
 from pytest_agent.faults.effect import LlmEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.guard import unanswered
+from pytest_agent.llm.anthropic_messages import AnthropicMessages
 from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.openai_chat import OpenAIChat
 from pytest_agent.llm.reply import Chunk, Delta, Reply
@@ -20,7 +22,10 @@ from pytest_agent.llm.script import Script
 from pytest_agent.llm.turn import Said, Turn
 from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied
 
-CODECS: tuple[Codec, ...] = (OpenAIChat(),)
+CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
+
+MOST_CHARACTERS = 800_000
+"""Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
@@ -39,7 +44,8 @@ class Delivery:
 
     def hand_over(self, chunk: Chunk) -> None:
         """The client gets this chunk now. With the terminal one the turn is complete, before anyone can act on it."""
-        self.delivered += 1
+        if self.delivered < len(self.reply.chunks):  # what comes after is a keep-alive, no piece of the reply
+            self.delivered += 1
         if chunk.terminal:
             self.done("complete")
 
@@ -92,15 +98,17 @@ class ScriptedModel:
         try:
             request = codec.decode(body, headers)
         except BadRequest as error:
-            return self._refuse(codec, error)
+            return self._refuse(error, codec.refuse(error))
+        if len(body) > MOST_CHARACTERS:
+            return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
         with self._lock:
             return self._deliver(request)
 
-    def _refuse(self, codec: Codec, error: BadRequest) -> Reply:
+    def _refuse(self, error: object, reply: Reply) -> Reply:
         self._refused += 1
         if self._refused > MOST_REFUSED:
             raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
-        return codec.refuse(error)
+        return reply
 
     def _deliver(self, request: ModelRequest) -> Delivery | None:
         line = self._script.next_line(request, faulted=self._seams.faulted)
@@ -114,8 +122,10 @@ class ScriptedModel:
                 stream=request.stream,
                 messages=request.messages,
                 body_sha256=request.body_sha256,
+                key=request.idempotency_key,
             )
         )
+        self._seams.at_boundary(f"{site} asked")
         if line.turn is None:
             unanswered(self._seams.trace, self._extra_call(line.call, request))
             return None
@@ -156,13 +166,22 @@ class ScriptedModel:
                 heard=ok and reply.meant,
             )
         )
+        self._seams.at_boundary(f"{delivery.site} answered")
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the model remembers of the conversation, as JSON data: the provider outlives the agent's process."""
+        return self._script.snapshot()
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Remember what `snapshot` gave."""
+        self._script.restore(data)
 
     def tool_ended(self, reply: ToolReplied) -> None:
-        """A tool call that the last turn asked for has ended; a lost reply makes the model ask again."""
+        """A tool call that the last turn asked for has ended; one that a fault made fail makes the model ask again."""
         if self._script.book.calls:
             failed = self._script.book.calls[-1].tools_failed
             logical_call = reply.site.partition("/")[0]
-            if reply.status == "lost":
+            if reply.status in ("lost", "refused"):
                 failed.add(logical_call)
             else:
                 failed.discard(logical_call)
@@ -189,7 +208,7 @@ class ScriptedModel:
         for fault, effect in effects:
             answer = effect.answer(request)
             if answer is not None:
-                self._seams.struck(fault, site, f"answered {answer.status} {answer.error_code}")
+                self._seams.struck(fault, site, _describe_answer(answer))
                 return answer, True
         said, harmed = turn, False
         for fault, effect in effects:
@@ -250,9 +269,28 @@ def _describe(turns: Sequence[Turn]) -> str:
     return ", ".join(said) or "nothing"
 
 
+def _describe_answer(reply: Reply) -> str:
+    if reply.error_code is not None:
+        return f"answered {reply.status} {reply.error_code}"
+    said = _assembled([delta for chunk in reply.chunks for delta in chunk.deltas])
+    return "the model said " + (", ".join(f"{call['name']}({call['arguments']})" for call in said) or "something else")
+
+
+_ENDS = {
+    "silence": "silence",
+    "keep-alive": "nothing but keep-alives",
+    "reset": "the connection was reset",
+    "incomplete": "the connection was closed",
+}
+
+
 def _describe_reply(reply: Reply) -> str:
-    if reply.end == "silence":
-        return f"silence after event {len(reply.chunks)}"
+    if reply.end in _ENDS:
+        return f"{_ENDS[reply.end]} after event {len(reply.chunks)}"
+    if reply.head_s:
+        return "no status and no headers, ever" if reply.head_s == float("inf") else f"headers {reply.head_s:g} s late"
+    if reply.error_code is not None:
+        return f"{reply.error_code} with status {reply.status}"
     if reply.streamed and reply.terminal_at is None:
         return f"the stream ended after event {len(reply.chunks)} without a terminal event"
     late = [f"event {index + 1} {chunk.delay_s:g} s late" for index, chunk in enumerate(reply.chunks) if chunk.delay_s]

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply
 from pytest_agent.llm.request import BadRequest, ModelRequest
 from pytest_agent.llm.turn import ToolCall, Turn, Usage
+from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, canonical, dump, number, retry_after, usage_of, wire_name
 
 _CREATED = 1_767_225_600  # a fixed second: replies are the same bytes on every run
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_WORDS = re.compile(r"\S+\s*|\s+")
-_ARGUMENT_PIECE = 12  # characters; providers send a few tokens at a time
 _JSON = ("content-type", "application/json")
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 
@@ -35,6 +33,19 @@ _ERRORS: dict[ErrorKind, tuple[int, str, str | None, str]] = {
     "server_error": (500, "server_error", None, "The server had an error while processing your request."),
     "overloaded": (503, "service_unavailable_error", "server_is_overloaded", "The server is overloaded."),
     "bad_request": (400, "invalid_request_error", None, "The request is invalid."),
+    "context_length_exceeded": (
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    ),
+    "authentication": (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    "model_not_found": (
+        404,
+        "invalid_request_error",
+        "model_not_found",
+        "The model does not exist or you do not have access to it.",
+    ),
 }
 
 
@@ -42,6 +53,7 @@ class OpenAIChat:
     """The codec. It keeps no state: the same turn and request give the same bytes."""
 
     name = "OpenAI Chat Completions"
+    keep_alive = b": keep-alive\n\n"
 
     def matches(self, method: str, path: str) -> bool:
         """POST to any path that ends in /chat/completions, on any host: SDKs are pointed at many."""
@@ -75,51 +87,42 @@ class OpenAIChat:
             tools=tuple(_tool_names(data.get("tools"))),
             stream=data.get("stream") is True,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            body_sha256=hashlib.sha256(_canonical(data)).hexdigest(),
-            retry_count=_as_int(headers.get("x-stainless-retry-count")),
+            body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
+            retry_count=number(headers.get("x-stainless-retry-count")),
             idempotency_key=headers.get("idempotency-key"),
         )
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """The turn in one body, or as one chunk of the body for each SSE event."""
         calls = [self._on_wire(call, request, n, index) for index, call in enumerate(turn.calls)]
-        usage = _usage(turn, request)
+        usage = _usage(usage_of(turn, request))
         head = {"id": f"chatcmpl-{n}", "created": _CREATED, "model": request.model}
         headers = (_SSE if request.stream else _JSON, ("x-request-id", f"req_{n}"))
         if not request.stream:
-            data = _dump(_completion(head, turn, calls, usage))
-            return Reply(200, headers, (Chunk(data, terminal=True, deltas=tuple(_whole(turn, calls))),))
+            whole = Chunk(dump(_completion(head, turn, calls, usage)), terminal=True, deltas=tuple(_whole(turn, calls)))
+            return Reply(200, headers, (whole,), words=self)
         chunks = tuple(_stream(head, turn, calls, usage if request.include_usage else None))
-        return Reply(200, headers, chunks, streamed=True, whole=len(chunks))
+        return Reply(200, headers, chunks, streamed=True, words=self, whole=len(chunks))
 
     def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after_s: float | None = None) -> Reply:
         """Status and body as documented; `retry-after` in seconds where given."""
         del request
         status, type_, code, message = _ERRORS[kind]
-        headers: tuple[tuple[str, str], ...] = (_JSON,)
-        if retry_after_s is not None:
-            seconds = int(retry_after_s) if retry_after_s == int(retry_after_s) else retry_after_s
-            headers += (("retry-after", str(seconds)),)
-        return _error_reply(status, headers, message, type_, None, code)
+        return _error_reply(status, (_JSON, *retry_after(retry_after_s)), message, type_, None, code)
+
+    def error_event(self, kind: ErrorKind) -> Chunk:
+        """The error object alone in a `data:` line."""
+        _, type_, code, message = _ERRORS[kind]
+        return Chunk(_sse({"error": {"message": message, "type": type_, "param": None, "code": code}}))
 
     def refuse(self, error: BadRequest) -> Reply:
         """400 `invalid_request_error`."""
         return _error_reply(400, (_JSON,), str(error), "invalid_request_error", error.param, error.code)
 
     def _on_wire(self, call: ToolCall, request: ModelRequest, n: int, index: int) -> ToolCall:
-        return ToolCall(wire_name(call.name, request.tools), call.arguments, call.id or f"call_{n}_{index}")
-
-
-def wire_name(name: str, declared: Sequence[str]) -> str:
-    """The name under which the agent declared the tool.
-
-    The wire allows letters, digits, `_` and `-` only, so that an agent declares `payments.refund` as
-    `payments_refund` or the like; a script uses the tool's own name.
-    """
-    if name in declared:
-        return name
-    plain = re.sub(r"[^a-zA-Z0-9]", "", name)
-    return next((other for other in declared if re.sub(r"[^a-zA-Z0-9]", "", other) == plain), name)
+        return ToolCall(
+            wire_name(call.name, request.tools), call.arguments, f"call_{n}_{index}" if call.id is None else call.id
+        )
 
 
 def _tool_names(tools: object) -> Iterator[str]:
@@ -129,31 +132,9 @@ def _tool_names(tools: object) -> Iterator[str]:
             yield function["name"]
 
 
-def _as_int(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() else 0
-
-
-def _canonical(data: object) -> bytes:
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-def _dump(data: object) -> bytes:
-    # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-
-
-def _usage(turn: Turn, request: ModelRequest) -> dict[str, int]:
-    """What the turn says, else an estimate of four characters a token, as providers document it."""
-    said = turn.usage or Usage(
-        input_tokens=max(1, len(_dump(request.messages)) // 4),
-        output_tokens=max(1, (len(turn.text or "") + sum(len(call.arguments) for call in turn.calls)) // 4),
-    )
+def _usage(said: Usage) -> dict[str, int]:
     total = said.input_tokens + said.output_tokens
-    return {
-        "prompt_tokens": said.input_tokens,
-        "completion_tokens": said.output_tokens,
-        "total_tokens": total,
-    }
+    return {"prompt_tokens": said.input_tokens, "completion_tokens": said.output_tokens, "total_tokens": total}
 
 
 def _completion(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict[str, int]) -> dict[str, Any]:
@@ -184,14 +165,14 @@ def _stream(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict
         return Chunk(_sse({**frame, "choices": [choice], **without}), terminal=finish is not None, deltas=seen)
 
     yield event({"role": "assistant", "content": None if turn.text is None else "", "refusal": None})
-    for piece in _WORDS.findall(turn.text or ""):
+    for piece in WORDS.findall(turn.text or ""):
         yield event({"content": piece}, Delta(text=piece))
     for index, call in enumerate(calls):
         function = {"name": call.name, "arguments": ""}
         opening = {"index": index, "id": call.id, "type": "function", "function": function}
         yield event({"tool_calls": [opening]}, Delta(index=index, name=call.name, id=call.id or ""))
-        for start in range(0, len(call.arguments), _ARGUMENT_PIECE):
-            piece = call.arguments[start : start + _ARGUMENT_PIECE]
+        for start in range(0, len(call.arguments), ARGUMENT_PIECE):
+            piece = call.arguments[start : start + ARGUMENT_PIECE]
             more = {"index": index, "function": {"arguments": piece}}
             yield event({"tool_calls": [more]}, Delta(index=index, arguments=piece))
     yield event({}, finish=turn.stop_reason)
@@ -201,7 +182,7 @@ def _stream(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict
 
 
 def _sse(data: dict[str, Any]) -> bytes:
-    return b"data: " + _dump(data) + b"\n\n"
+    return b"data: " + dump(data) + b"\n\n"
 
 
 def _error_reply(
@@ -212,5 +193,5 @@ def _error_reply(
     param: str | None,
     code: str | None,
 ) -> Reply:
-    body = _dump({"error": {"message": message, "type": type_, "param": param, "code": code}})
+    body = dump({"error": {"message": message, "type": type_, "param": param, "code": code}})
     return Reply(status, headers, (Chunk(body),), error_code=code or type_, meant=False)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-ErrorKind = Literal["insufficient_quota", "rate_limit", "server_error", "overloaded", "bad_request"]
+ErrorKind = Literal[
+    "authentication",
+    "bad_request",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "model_not_found",
+    "overloaded",
+    "rate_limit",
+    "server_error",
+]
 """Errors every provider documents; its codec knows how it words each."""
 
 
@@ -33,9 +42,24 @@ class Chunk:
     deltas: tuple[Delta, ...] = ()
 
 
+class StreamWords(Protocol):
+    """What a provider can say in a stream besides a turn."""
+
+    @property
+    def keep_alive(self) -> bytes:
+        """The piece that only says that the connection is alive."""
+
+    def error_event(self, kind: ErrorKind) -> Chunk:
+        """An error as an event of a stream whose status was 200."""
+
+
+End = Literal["close", "silence", "keep-alive", "reset", "incomplete"]
+"""How a body ends: it closes; it never does, silently or with keep-alives; the connection breaks, in two ways."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer. `end`: the body closes after the last chunk, or there is silence and it never does.
+    """A whole answer. `head_s`: virtual seconds until its status and headers arrive; `words`: its provider's own.
 
     `meant` is False where this is not what the script says; `whole` keeps the number of chunks before a cut.
     """
@@ -44,7 +68,9 @@ class Reply:
     headers: tuple[tuple[str, str], ...]
     chunks: tuple[Chunk, ...]
     streamed: bool = False
-    end: Literal["close", "silence"] = "close"
+    end: End = "close"
+    head_s: float = 0.0
+    words: StreamWords | None = None
     error_code: str | None = None
     meant: bool = True
     whole: int | None = None

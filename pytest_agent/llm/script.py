@@ -8,7 +8,8 @@ what it could not know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from pytest_agent.errors import RunAbort
 from pytest_agent.llm.calls import CallBook, LogicalCall
@@ -57,6 +58,17 @@ class Script:
         if call.turn < len(self.turns):
             return Line(call, self.turns[call.turn])
         return Line(call, self.turns[-1] if faulted and self.turns else None)
+
+    def snapshot(self) -> dict[str, Any]:
+        """How far the conversation has come, as JSON data."""
+        calls = [{**asdict(call), "tools_failed": sorted(call.tools_failed)} for call in self.book.calls]
+        return {"calls": calls, "repeats": sorted(self._repeats.items())}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on from there, with the same turns. A reply that was under way was never heard."""
+        for call in data["calls"]:
+            self.book.calls.append(LogicalCall(**{**call, "tools_failed": set(call["tools_failed"]), "flowing": False}))
+        self._repeats = dict(data["repeats"])
 
     @property
     def leftover(self) -> list[Turn]:

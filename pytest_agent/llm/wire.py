@@ -1,4 +1,4 @@
-"""What the codecs share: how a tool's name is written, how text is cut into pieces, how tokens are guessed."""
+"""What the codecs share: how names, JSON and headers are written, how text is cut up, how tokens are guessed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,15 @@ def canonical(data: object) -> bytes:
 
 def dump(data: object) -> bytes:
     """JSON as providers send it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:
+    """The header that names a pause, in whole seconds where they are whole; none for None."""
+    if seconds is None:
+        return ()
+    return (("retry-after", str(int(seconds) if seconds == int(seconds) else seconds)),)
 
 
 def usage_of(turn: Turn, request: ModelRequest) -> Usage:

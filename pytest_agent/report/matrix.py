@@ -18,6 +18,9 @@ class Cell:
     text: str
 
 
+_NOTHING = Cell("", "-")
+
+
 def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list[Cell]]]:
     """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order."""
     heads = _short_names([str(result["test"]) for result in results])
@@ -40,8 +43,11 @@ def render(results: Sequence[dict[str, Any]], width: int = 80) -> list[list[tupl
         if lines:
             lines.append([])
         lines.append(_line("", [(heads[index], "", widths[index]) for index in group], first))
-        for fault, row in rows.items():
-            lines.append(_line(fault, [(row[index].text, row[index].word, widths[index]) for index in group], first))
+        lines += [
+            _line(fault, [(row[index].text, row[index].word, widths[index]) for index in group], first)
+            for fault, row in rows.items()
+            if any(row[index] != _NOTHING for index in group)
+        ]
     return lines
 
 
@@ -74,14 +80,19 @@ def _cell(result: dict[str, Any], fault: str) -> Cell:
     runs = [run for run in result["runs"] if fault in run["faults"]]
     if not runs:
         # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
-        return Cell("not applied", "not applied") if fault in result["not_applied"] else Cell("", "-")
+        return Cell("not applied", "not applied") if fault in result["not_applied"] else _NOTHING
     counts = Counter(str(run["verdict"]) for run in runs)
     worst = next(word for word in _ORDER if counts[word])
     text = f"{worst} {counts[worst]}/{len(runs)}"
     if worst == "FAILED":
-        ids = dict.fromkeys(item["id"] for run in runs for item in run["violations"])
+        ids = sorted({str(item["id"]) for run in runs for item in run["violations"]}, key=_by_number)
         text = f"FAILED {' '.join(ids)} {counts[worst]}/{len(runs)}"
     return Cell(worst, text)
+
+
+def _by_number(id_: str) -> tuple[int, str]:
+    digits = id_.removeprefix("I")
+    return (int(digits), "") if digits.isdigit() else (1000, id_)
 
 
 def _short_names(tests: Sequence[str]) -> list[str]:

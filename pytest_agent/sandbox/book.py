@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_agent.trace import ModelReplied, Trace
@@ -50,6 +50,15 @@ class ToolBook:
         made = LogicalToolCall(tool, self._number(tool, written), written, key)
         self._calls[tool].append(made)
         return made
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Every logical call, as JSON data."""
+        return [asdict(call) for calls in self._calls.values() for call in calls]
+
+    def restore(self, data: list[dict[str, Any]]) -> None:
+        """Go on from there. What was under way when the process died has failed."""
+        for call in data:
+            self._calls[call["tool"]].append(LogicalToolCall(**call))
 
     def _number(self, tool: str, written: str) -> int:
         taken = {call.n for call in self._calls[tool]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class Ledger:
         os.write(self._fd, json.dumps(line).encode() + b"\n")
         self.entries.append(entry)
         return entry
+
+    def restore(self, entries: Iterable[dict[str, Any]]) -> None:
+        """The effects that are on the ledger already."""
+        for entry in entries:
+            self.commit(entry["tool"], entry["arguments"], entry["key"])
 
     def of(self, tool: str, **arguments: object) -> list[Entry]:
         """The effects of a tool whose arguments include the given ones."""

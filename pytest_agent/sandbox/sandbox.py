@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import functools
 import inspect
+import os
 import shutil
 import tempfile
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pytest_agent.errors import RunAbort
 from pytest_agent.faults.effect import ToolEffect, ToolReply
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
@@ -23,6 +26,9 @@ from pytest_agent.sandbox.book import LogicalToolCall, ToolBook, canonical
 from pytest_agent.sandbox.contract import KEY, ArgumentContract
 from pytest_agent.sandbox.ledger import Ledger
 from pytest_agent.trace import EffectCommitted, ToolCalled, ToolReplied, WorldChecked, plain, safe_repr
+
+HANG_S = 3600.0
+"""Virtual seconds after which a sync tool that never answers ends the run."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Sleep = Callable[[float], None]
@@ -48,14 +54,26 @@ class Sandbox:
         self._lock = threading.RLock()  # agents call tools from several threads at once
         self._predicates: list[tuple[str, Callable[[], bool]]] = []
         self._folder: Path | None = None
+        self._kept = False
         self.ledger = Ledger(ledger)
 
     @property
     def folder(self) -> Path:
-        """An empty folder for the files of this run, such as the agent's database; gone when the run is over."""
+        """An empty folder for the files of this run, such as the agent's database; gone when the run is over.
+
+        In memory where the system has a file system there: a flush then costs nothing, and a killed process loses
+        nothing that was written.
+        """
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="pytest-agent-"))
+            memory = "/dev/shm"  # noqa: S108 - a fresh folder with a random name is made in it
+            where = memory if os.access(memory, os.W_OK | os.X_OK) else None
+            self._folder = Path(tempfile.mkdtemp(prefix="pytest-agent-", dir=where))
         return self._folder
+
+    def keep_in(self, folder: Path) -> None:
+        """Use this folder for the files of the run, and leave it there when the run is over."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._kept = folder, True
 
     @property
     def tools(self) -> Mapping[str, Callable[..., Any]]:
@@ -90,6 +108,20 @@ class Sandbox:
         """
         self._predicates.append((name, predicate))
 
+    def snapshot(self) -> dict[str, Any]:
+        """The world as JSON data: it outlives the agent's process. Replies that tools remember must be JSON."""
+        return {
+            "ledger": [{"tool": e.tool, "arguments": plain(e.arguments), "key": e.key} for e in self.ledger],
+            "book": self._book.snapshot(),
+            "replies": [[tool, key, written, value] for (tool, key), (written, value) in self._replies.items()],
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """The world as `snapshot` gave it."""
+        self.ledger.restore(data["ledger"])
+        self._book.restore(data["book"])
+        self._replies = {(tool, key): (written, value) for tool, key, written, value in data["replies"]}
+
     def finish(self) -> None:
         """Evaluate the predicates, close the ledger and remove the folder."""
         for name, predicate in self._predicates:
@@ -100,7 +132,7 @@ class Sandbox:
                 holds, detail = False, f"raised {safe_repr(error)}; {entries}"
             self._seams.trace.append(WorldChecked(name=name, holds=holds, detail=detail))
         self.ledger.close()
-        if self._folder is not None:
+        if self._folder is not None and not self._kept:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -115,6 +147,7 @@ class _Attempt:
     arguments: dict[str, Any]
     written: str
     key: str | None
+    still_s: float = 0.0
 
 
 class _Tool:
@@ -138,8 +171,10 @@ class _Tool:
             @functools.wraps(self._function)
             async def acall(*args: Any, idempotency_key: str | None = None, **named: Any) -> Any:
                 attempt = self._begin(args, named, idempotency_key)
-                known = self._known(attempt)
+                known = self._instead(attempt) or self._known(attempt)
                 try:
+                    if attempt.still_s:
+                        await asyncio.sleep(attempt.still_s)
                     try:
                         reply = known or ToolReply(await self._function(**attempt.inputs))
                     except Exception as error:  # noqa: BLE001 - whatever the author's tool raises is its reply
@@ -147,6 +182,8 @@ class _Tool:
                     reply = self._commit(reply, attempt, known is not None)
                     if reply.delay_s:
                         await asyncio.sleep(reply.delay_s)
+                    if reply.hangs:
+                        await asyncio.get_running_loop().create_future()
                 except asyncio.CancelledError:
                     if not self._seams.dead:
                         self._record(ToolReply(error=TimeoutError("the caller stopped waiting"), lost=True), attempt)
@@ -158,7 +195,9 @@ class _Tool:
         @functools.wraps(self._function)
         def call(*args: Any, idempotency_key: str | None = None, **named: Any) -> Any:
             attempt = self._begin(args, named, idempotency_key)
-            known = self._known(attempt)
+            known = self._instead(attempt) or self._known(attempt)
+            if attempt.still_s:
+                self._sandbox._sleep(attempt.still_s)
             try:
                 reply = known or ToolReply(self._function(**attempt.inputs))
             except Exception as error:  # noqa: BLE001 - whatever the author's tool raises is its reply
@@ -169,6 +208,8 @@ class _Tool:
             reply = self._commit(reply, attempt, known is not None)
             if reply.delay_s:
                 self._sandbox._sleep(reply.delay_s)
+            if reply.hangs:
+                self._hang(reply, attempt)
             return self._end(reply, attempt)
 
         return call
@@ -202,7 +243,16 @@ class _Tool:
             raise error
         if self._contract.wants_key:
             inputs[KEY] = key
-        return attempt
+        return dataclasses.replace(attempt, still_s=self._seams.reach(site, "before-call"))
+
+    def _instead(self, attempt: _Attempt) -> ToolReply | None:
+        """The reply of a fault that keeps the tool from its work."""
+        for fault, effect in self._seams.at(attempt.site, ToolEffect):
+            reply = effect.instead()
+            if reply is not None:
+                self._seams.struck(fault, attempt.site, _describe(reply))
+                return reply
+        return None
 
     def _known(self, attempt: _Attempt) -> ToolReply | None:
         """The reply this key has had before, where the tool remembers keys."""
@@ -225,6 +275,9 @@ class _Tool:
                     reply = first
                 elif _succeeded(reply.value):
                     self._change_the_world(reply, attempt)
+        still_s = self._seams.reach(site, "after-effect")
+        if still_s:
+            reply = dataclasses.replace(reply, delay_s=reply.delay_s + still_s)
         for fault, effect in self._seams.at(site, ToolEffect):
             changed = effect.change_reply(reply)
             if changed is not reply:
@@ -249,6 +302,12 @@ class _Tool:
         if self._idempotent and attempt.key is not None:
             self._sandbox._replies[self._name, attempt.key] = (attempt.written, reply.value)
 
+    def _hang(self, reply: ToolReply, attempt: _Attempt) -> None:
+        """What only a limit of the caller's could end, if it waits elsewhere: a thread cannot be stopped."""
+        self._record(reply, attempt)
+        self._sandbox._sleep(HANG_S)
+        raise RunAbort("hung", f"{attempt.site}: the tool never answers and the agent waits for it for ever")
+
     def _end(self, reply: ToolReply, attempt: _Attempt) -> Any:
         self._record(reply, attempt)
         if reply.error is not None:
@@ -257,6 +316,8 @@ class _Tool:
 
     def _record(self, reply: ToolReply, attempt: _Attempt) -> None:
         status = "lost" if reply.lost else "error" if reply.error is not None else "ok"
+        if reply.refused:
+            status = "refused"
         attempt.logical.failed = status != "ok"
         ended = ToolReplied(
             site=str(attempt.site),
@@ -266,6 +327,7 @@ class _Tool:
         )
         self._seams.trace.append(ended)
         self._sandbox._told(ended)
+        self._seams.at_boundary(f"{attempt.site} replied")
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -289,6 +351,15 @@ def _succeeded(value: object) -> bool:
 
 
 def _describe(reply: ToolReply) -> str:
+    if reply.hangs:
+        return "the tool never answers"
+    if reply.refused:
+        return f"nothing was done: {safe_repr(reply.error if reply.error is not None else reply.value)}"
     if reply.lost:
         return f"the work was done and the reply was lost: {reply.error!r}"
-    return f"the reply came {reply.delay_s:g} s late"
+    return f"the reply came {reply.delay_s:g} s late" if reply.delay_s else f"the reply was {_short(reply.value)}"
+
+
+def _short(value: object) -> str:
+    text = safe_repr(value)
+    return text if len(text) <= 120 else f"{text[:120]}… ({len(text)} characters)"

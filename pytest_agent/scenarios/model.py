@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pytest_agent.adapters.arrivals import Arrival
 from pytest_agent.llm.turn import ToolCall, Turn, call
 
 
@@ -39,6 +40,41 @@ class ToolPart(_Part):
     returns: Any = None
 
 
+class ArrivalPart(_Part):
+    """What arrives from outside while the agent waits: a user's message, or an event of a `source`.
+
+    The same `id` twice is the same event delivered twice.
+    """
+
+    id: str = Field(min_length=1)
+    user: str | None = None
+    event: str | None = None
+    source: str | None = None
+    payload: Any = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.user is None) == (self.event is None):
+            raise ValueError("what arrives is either 'user' with a text, or 'event' with a kind and its 'source'")
+        if self.event is not None and self.source is None:
+            raise ValueError(f"event {self.event!r} needs a 'source', such as signing")
+        return self
+
+    def arrival(self) -> Arrival:
+        """The delivery for the adapter."""
+        if self.user is not None:
+            return Arrival("user", self.id, "user.message", {"text": self.user})
+        return Arrival(self.source or "", self.id, self.event or "", self.payload)
+
+
+class BudgetPart(_Part):
+    """What one run may use at most, whatever breaks."""
+
+    model_calls: int | None = Field(default=None, ge=1)
+    tool_calls: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+
+
 class WorldPart(_Part):
     """Part of the world after a success: how often a tool's effect with these arguments is on the ledger."""
 
@@ -52,14 +88,20 @@ class WorldPart(_Part):
 
 
 class Scenario(_Part):
-    """One file. `agent` names a module of agentfsm's kind, with a `build(store=, model=, tools=, observer=)`."""
+    """One file. `agent` names a module of agentfsm's kind, with a `build(store=, model=, tools=, observer=)`.
+
+    `path` are the stages the clean run goes through, in order; `budgets` hold in every run, faults or not.
+    """
 
     title: str
     agent: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
     task: str = Field(min_length=1)
     model: list[TurnPart] = Field(min_length=1)
     tools: dict[str, ToolPart] = Field(default_factory=dict)
+    arrives: list[ArrivalPart] = Field(default_factory=list)
     world: list[WorldPart] = Field(default_factory=list)
     expect: str = "success"
+    path: list[str] = Field(default_factory=list)
+    budgets: BudgetPart = BudgetPart()
     faults: list[str] = Field(default_factory=lambda: ["*"])
     must_recover: bool = False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pytest_agent.errors import PytestAgentError
 from pytest_agent.scenarios.model import Scenario, ToolPart, WorldPart
+from pytest_agent.trace import StoreCommitted, ToolCalled
 from pytest_agent.yaml_file import YamlFile
 
 if TYPE_CHECKING:
+    from pytest_agent.adapters.agentfsm import AgentFsm
     from pytest_agent.adapters.runner import AgentRunner
     from pytest_agent.llm.model import ScriptedModel
     from pytest_agent.sandbox import Sandbox
@@ -28,6 +31,24 @@ async def run_scenario(
     run_agent: AgentRunner,
 ) -> None:
     """Script the model, stock the sandbox, run the agent. Raises EndedOtherwise where a clean run does."""
+    agent = prepare(scenario, build, llm, sandbox)
+    result = await run_agent(agent, scenario.task)
+    _check_budgets(scenario, file, llm, run_agent)
+    if not run_agent.faulted and result.outcome != scenario.expect:
+        raise EndedOtherwise(
+            f"{file.where(('expect',))} expect: the agent ended as {result.outcome!r} "
+            f"(cause {result.cause!r}), expected {scenario.expect!r}"
+        )
+    stages = [event.stage for event in run_agent.trace.of(StoreCommitted)]
+    path = [stage for stage, _ in itertools.groupby(stages)]
+    if scenario.path and not run_agent.faulted and path != scenario.path:
+        raise EndedOtherwise(
+            f"{file.where(('path',))} path: the agent went {' -> '.join(path)}, expected {' -> '.join(scenario.path)}"
+        )
+
+
+def prepare(scenario: Scenario, build: Callable[..., Any], llm: ScriptedModel, sandbox: Sandbox) -> AgentFsm:
+    """Script the model and stock the sandbox; the agent that is to run there."""
     from pytest_agent.adapters.agentfsm import shipped_agent
 
     for name, part in scenario.tools.items():
@@ -35,12 +56,23 @@ async def run_scenario(
     llm.says(*(part.turn() for part in scenario.model))
     for world in scenario.world:
         sandbox.must_hold(str(world), _predicate(sandbox, world))
-    result = await run_agent(shipped_agent(build, sandbox), scenario.task)
-    if not run_agent.faulted and result.outcome != scenario.expect:
-        raise EndedOtherwise(
-            f"{file.where(('expect',))} expect: the agent ended as {result.outcome!r} "
-            f"(cause {result.cause!r}), expected {scenario.expect!r}"
-        )
+    arrivals = [part.arrival() for part in scenario.arrives]
+    return shipped_agent(build, sandbox, arrivals)
+
+
+def _check_budgets(scenario: Scenario, file: YamlFile, llm: ScriptedModel, run_agent: AgentRunner) -> None:
+    budgets, trace = scenario.budgets, run_agent.trace
+    used = {
+        "model_calls": len(llm.requests),
+        "tool_calls": sum(1 for _ in trace.of(ToolCalled)),
+        "seconds": trace.events[-1].t_s,
+    }
+    for name, spent in used.items():
+        most = getattr(budgets, name)
+        if most is not None and spent > most:
+            raise EndedOtherwise(
+                f"{file.where(('budgets', name))} budgets.{name}: {spent:g} were used, at most {most:g}"
+            )
 
 
 def _add_tool(sandbox: Sandbox, name: str, part: ToolPart) -> None:

@@ -23,7 +23,7 @@ class Limits:
     """Attempts, over all steps."""
     tokens: int = 200_000
     wall_s: float = 300.0
-    """Seconds from the first commit of the task, over all resumes."""
+    """Seconds from the first commit of the task, over all resumes; a declared wait stops the clock."""
     step_s: float = 30.0
     """Seconds for one step, over all its attempts."""
     attempts: int = 5
@@ -32,6 +32,8 @@ class Limits:
     """Turns in a row that may be answered with a reason instead of a result."""
     same_call: int = 3
     """Calls of one tool with the same arguments."""
+    lease_s: float = 30.0
+    """Seconds without a commit, at least `step_s`, after which another worker may take the task over."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -80,8 +82,8 @@ class ToolContract:
             "timeout_s": self.timeout_s,
             "effects": list(self.effects),
             "compensates": self.compensates,
-            "input": self.input.model_json_schema(),
-            "output": self.output.model_json_schema(),
+            "input": _schema(self.input),
+            "output": _schema(self.output),
         }
 
     def offer(self) -> dict[str, Any]:
@@ -89,8 +91,18 @@ class ToolContract:
         return {
             "name": self.name,
             "description": self.description,
-            "parameters": self.input.model_json_schema(),
+            "parameters": _schema(self.input),
         }
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    # Made once: pydantic takes longer for it than a whole step does. A copy, for it is the caller's to change.
+    return copy.deepcopy(_made_schema(model))
+
+
+@functools.cache
+def _made_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def canonical(value: Any) -> str:

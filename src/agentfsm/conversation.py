@@ -24,12 +24,14 @@ def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> Mo
         if step.kind == "model" and step.status == "success":
             turn = Turn.model_validate(step.output_data)
             messages.append(Message(role="assistant", text=turn.text, calls=turn.calls))
+        elif step.kind == "event":
+            messages.append(Message(role="user", text=str(step.output_data["text"])))
         elif step.call_id:
             messages.append(Message(role="tool", text=canonical(step.output_data), call_id=step.call_id))
         else:
             messages.append(Message(role="user", text=str(step.output_data["reason"])))
     return ModelRequest(
-        key=key, messages=tuple(messages), tools=tuple(contract.offer() for contract in workflow.contracts)
+        key=key, messages=tuple(messages), tools=tuple(contract.offer() for contract in workflow.offers())
     )
 
 

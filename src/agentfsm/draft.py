@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentfsm import machine
+from agentfsm.contracts import digest
 from agentfsm.records import Commit, Inbound, Outcome, Step, Task
 from agentfsm.states import Event
 
@@ -29,9 +30,19 @@ class Draft:
         """Add a part to the commit's label."""
         self._labels.append(label)
 
+    def new(self, kind: Any, hashed: Any, *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
+        """Return a first attempt under the next free number; it is not inserted yet."""
+        number = max((step.step_id for step in self.steps), default=0) + 1
+        owner = self.task.request_id
+        return Step(owner, number, 1, kind, digest(hashed), self.now, tool=tool, call_id=call_id, **more)
+
     def note(self, kind: str, **facts: Any) -> None:
         """Add an audit row."""
-        self._audit.append({"kind": kind, **facts})
+        self.audit({"kind": kind, **facts})
+
+    def audit(self, row: dict[str, Any]) -> None:
+        """Add an audit row that is made already."""
+        self._audit.append(row)
 
     def fire(self, event: Event, **changes: Any) -> None:
         """Move the machine; `changes` go into the task row."""
@@ -41,7 +52,7 @@ class Draft:
 
     def end(self, event: Event, outcome: Outcome, cause: str | None, answer: str = "") -> None:
         """Move the machine to its end, or to waiting, with the claim that goes with it."""
-        self.fire(event, outcome=outcome, cause=cause, answer=answer)
+        self.fire(event, outcome=outcome, cause=cause, answer=answer, wait_until=None)
         self.note("outcome", outcome=outcome, cause=cause)
         self.say(f"{self.task.fsm_state.value} {outcome}" + (f" {cause}" if cause else ""))
 
@@ -62,6 +73,14 @@ class Draft:
         again = f" attempt {step.attempt}" if step.attempt > 1 else ""
         self.say(f"intent step {step.step_id}{again} {step.tool or 'model'}")
         self.task = replace(self.task, attempt=step.attempt)
+
+    def receive(self, event: Inbound, text: str) -> None:
+        """Insert an event that a wait was for; `text` is what the model is told of it."""
+        given = {"source": event.source, "event_id": event.event_id, "kind": event.kind, "payload": event.payload}
+        step = self.new("event", given, input_data=given, output_data={"text": text})
+        self._insert(replace(step, status="success", finished_at=self.now))
+        self.event = replace(event, reason=None)
+        self.say(f"event {event.source}/{event.event_id} applied, step {step.step_id}")
 
     def refuse(self, step: Step) -> None:
         """Insert a proposal that was answered with a reason."""

@@ -33,7 +33,11 @@ class InvalidTransition(AgentError):
 
 
 class Conflict(AgentError):
-    """Another writer moved the task on since it was read. Nothing was written; load it again."""
+    """Another worker has the task, or moved it on since it was read. Nothing was written; load it again.
+
+    Code `busy`: its lease is live, `fields["left_s"]` says how long; nothing was begun. Code `fenced`: this
+    worker's lease ran out and the task was taken over.
+    """
 
     default_code = "conflict"
 
@@ -60,6 +64,12 @@ class DefinitionError(AgentError):
     """A workflow, a contract or a set of tools does not fit together. Raised while building, never later."""
 
     default_code = "definition"
+
+
+class InvalidEvent(AgentError):
+    """An event has no identity, or cannot be stored. Nothing was written."""
+
+    default_code = "invalid_event"
 
 
 class InvalidArguments(AgentError):

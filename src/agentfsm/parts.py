@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect
 from agentfsm.ports import Clock, Model, Store, Tool
 from agentfsm.recovery import Retry
+from agentfsm.telling import Telling
 from agentfsm.workflow import Workflow
-
-Observer = Callable[[Mapping[str, object]], None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Parts:
     clock: Clock
     limits: Limits
     retry: Retry
-    observer: Observer | None = None
+    telling: Telling
 
     def may_repeat(self, tool: str | None) -> bool:
         """Whether a step whose reply was lost may be tried again; None stands for the model."""

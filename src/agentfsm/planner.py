@@ -13,6 +13,7 @@ from agentfsm.errors import InvalidArguments
 from agentfsm.records import Outcome, Step, Task
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
+from agentfsm.waits import Wait
 from agentfsm.workflow import Workflow
 
 CORRECTABLE = frozenset({"invalid_input", "truncated"})
@@ -44,6 +45,14 @@ class Refuse:
 
 
 @dataclass(frozen=True)
+class Await:
+    """Begin the wait that this stage declares; `answer` is the question, or what is known so far."""
+
+    wait: Wait
+    answer: str
+
+
+@dataclass(frozen=True)
 class End:
     """End the task."""
 
@@ -53,7 +62,7 @@ class End:
     answer: str = ""
 
 
-Decision = AskModel | RunTool | Refuse | End
+Decision = AskModel | RunTool | Refuse | Await | End
 
 
 def decide(workflow: Workflow, limits: Limits, task: Task, steps: Sequence[Step]) -> Decision:
@@ -70,7 +79,19 @@ def decide(workflow: Workflow, limits: Limits, task: Task, steps: Sequence[Step]
     for call in turn.calls:
         if call.id not in answered:
             return _check(workflow, limits, task, history, call)
-    return AskModel() if since or turn.calls else _final(workflow, task, history, turn.text)
+    if since or turn.calls:
+        return _ahead(workflow, task)
+    return _final(workflow, task, history, turn.text)
+
+
+def _ahead(workflow: Workflow, task: Task) -> AskModel | Await | End:
+    abort = workflow.aborted_when(task.business_state)
+    if abort is not None and not abort.explained:
+        return End(Event.ABORTED, "failed", abort.cause, abort.answer)
+    wait = workflow.stage(task.business_state).wait
+    if wait is not None and wait.begins_when is not None and wait.begins_when(task.business_state):
+        return Await(wait, wait.says)
+    return AskModel()
 
 
 def _check(
@@ -95,7 +116,7 @@ def _check(
     return RunTool(call.name, arguments, call.id)
 
 
-def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -> Refuse | End:
+def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -> Refuse | Await | End:
     if not text.strip():
         return Refuse(None, "", "empty_turn", "Your reply was empty. Call a tool or answer the user.")
     if not open_effects(history):
@@ -103,6 +124,12 @@ def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -
             return End(Event.ANSWER_ACCEPTED, "success", None, text)
         if workflow.partial_when(task.business_state):
             return End(Event.ANSWER_ACCEPTED, "partial", None, text)
+        abort = workflow.aborted_when(task.business_state)
+        if abort is not None:
+            return End(Event.ABORTED, "failed", abort.cause, text)
+        wait = workflow.stage(task.business_state).wait
+        if wait is not None and wait.begins_when is None:
+            return Await(wait, text)
     return Refuse(None, "", "not_done", f"The task is not done. It is done when: {workflow.goal}")
 
 
@@ -124,7 +151,7 @@ def _too_many_corrections(history: Sequence[Step], allowed: int) -> str | None:
     for step in history:
         if step.kind == "model":
             counted = False
-        if step.kind == "tool" and step.status == "success":
+        if step.kind in {"tool", "event"} and step.status == "success":
             streak = 0
         elif (step.kind == "refusal" or step.error_code in CORRECTABLE) and not counted:
             streak, counted = streak + 1, True

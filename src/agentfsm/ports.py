@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from agentfsm.contracts import ToolContract
-from agentfsm.records import Commit, Step, Task
+from agentfsm.records import Commit, Inbound, Step, Task
 from agentfsm.turns import ModelRequest, Turn
 
 
@@ -46,7 +46,7 @@ class Store(Protocol):
     """Durable state with one write door."""
 
     async def commit(self, change: Commit) -> int:
-        """Write all of it or nothing; return the new version. Raise Conflict on a stale version."""
+        """Write all of it or nothing; return the version. Raise Conflict on a stale version or fence."""
         ...
 
     async def load(self, request_id: str) -> Task | None:
@@ -55,6 +55,14 @@ class Store(Protocol):
 
     async def steps(self, request_id: str) -> list[Step]:
         """Return every attempt of every step, in order."""
+        ...
+
+    async def event(self, source: str, event_id: str) -> Inbound | None:
+        """Return the event of that source and id, or None."""
+        ...
+
+    async def inbox(self, request_id: str) -> list[Inbound]:
+        """Return the events that are held for a wait to come, as they arrived."""
         ...
 
     async def audit(self, request_id: str) -> list[dict[str, Any]]:

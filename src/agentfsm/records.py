@@ -17,7 +17,12 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Task:
-    """The task row. `version` is the one it was read at: 0 means that it is not stored yet."""
+    """The task row. `version` is the one it was read at: 0 means that it is not stored yet.
+
+    `ending` is an end that is decided while committed effects are still being undone. `wait_until` is set in a
+    declared wait only, `waited_s` sums the past ones. `owner` has the task until `lease_until`; `fence` counts
+    how often it was claimed.
+    """
 
     request_id: str
     text: str
@@ -32,6 +37,12 @@ class Task:
     outcome: Outcome | None = None
     cause: str | None = None
     answer: str = ""
+    ending: Mapping[str, Any] | None = None
+    wait_until: float | None = None
+    waited_s: float = 0.0
+    owner: str | None = None
+    lease_until: float = 0.0
+    fence: int = 0
     version: int = 0
 
 
@@ -39,13 +50,14 @@ class Task:
 class Step:
     """One attempt of one step. Written `pending` before it acts, finished once, never deleted.
 
-    `kind` is `model`, `tool`, or `refusal` (a proposal that was answered with a reason and never ran).
+    `kind` is `model`, `tool`, `refusal` (a proposal that was answered with a reason and never ran), `event`
+    (something that a wait was for), or `undo` (a tool call that compensates the effect of step `undoes`).
     """
 
     request_id: str
     step_id: int
     attempt: int
-    kind: Literal["model", "tool", "refusal"]
+    kind: Literal["model", "tool", "refusal", "event", "undo"]
     input_hash: str
     created_at: float
     status: Literal["pending", "success", "failed"] = "pending"
@@ -56,6 +68,7 @@ class Step:
     output_data: Any = None
     error_code: str | None = None
     finished_at: float | None = None
+    undoes: int | None = None
 
     @property
     def key(self) -> str:
@@ -65,17 +78,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Inbound:
-    """Something that arrived from outside; stored once per `(source, event_id)`."""
+    """Something that arrived from outside; stored once per `(source, event_id)`.
 
-    source: Literal["user", "model", "tool"]
+    `reason` is None once it was applied, `early` while it is held for a wait to come, else why it is ignored.
+    """
+
+    source: str
     event_id: str
     kind: str
     payload: Any = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One transaction: the task under a version check, its step rows, the inbound event, the audit rows."""
+    """One transaction: the task under a check of version and fence, its steps, the inbound event, the audit.
+
+    One that `claims` raises the fence by one. One that does not move (`moves=False`) leaves the task as it is
+    and stores an event or a note about it.
+    """
 
     label: str
     task: Task
@@ -84,11 +105,17 @@ class Commit:
     inserted: tuple[Step, ...] = ()
     event: Inbound | None = None
     audit: tuple[Mapping[str, Any], ...] = ()
+    claims: bool = False
+    moves: bool = True
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a task claims. `cause` is a stable code; the three lists name steps as `{"tool", "key", ...}`."""
+    """What a task claims. `cause` is a stable code; the three lists name steps as `{"tool", "key", ...}`.
+
+    A task that is not at its end claims `partial`, with the cause of its wait (or `running` where another worker
+    is at it) and what is done so far; `unknown` is kept for effects in doubt.
+    """
 
     request_id: str
     outcome: Outcome

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentfsm.conversation import latest
-from agentfsm.errors import AgentError
 from agentfsm.records import IN_DOUBT, Step, Task, TaskResult
+from agentfsm.states import State
 from agentfsm.workflow import Workflow
 
 DOUBTFUL = frozenset({IN_DOUBT, "contract_violation", "tool_crashed"})
@@ -21,23 +21,27 @@ def in_doubt(steps: Sequence[Step], step: Step) -> bool:
 
 
 def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:
-    """Return what may honestly be said of a task that has stopped."""
-    if task.outcome is None:
-        raise AgentError(f"task {task.request_id!r} is still running", code="still_running")
+    """Return what may honestly be said of a task, also of one that waits or is still under way."""
+    outcome, cause = (task.outcome, task.cause) if task.outcome else ("partial", "running")
     done: list[dict[str, Any]] = []
     not_done: list[dict[str, Any]] = []
     unknown: list[dict[str, Any]] = []
-    good = task.outcome in {"success", "partial"}
+    good = task.fsm_state is State.DONE
+    undone = {s.undoes: s.key for s in steps if s.kind == "undo" and s.status == "success"}
     for step in latest(steps):
-        if step.kind != "tool":
+        if step.kind not in {"tool", "undo"}:
             continue
         entry = {"tool": step.tool, "key": step.key, "effect_class": step.effect_class}
+        if step.kind == "undo":
+            entry["compensates"] = f"{step.request_id}:{step.undoes}"
+        if step.step_id in undone:
+            entry["compensated_by"] = undone[step.step_id]
         if step.status == "success":
             done.append(entry)
-        elif in_doubt(steps, step):
+        elif in_doubt(steps, step) or step.kind == "undo":
             unknown.append({**entry, "error_code": step.error_code})
         elif not good:
             not_done.append({**entry, "error_code": step.error_code})
     if not good and not workflow.done_when(task.business_state) and not unknown:
         not_done.append({"goal": workflow.goal})
-    return TaskResult(task.request_id, task.outcome, task.cause, task.answer, task.fsm_state, done, not_done, unknown)
+    return TaskResult(task.request_id, outcome, cause, task.answer, task.fsm_state, done, not_done, unknown)

@@ -21,7 +21,7 @@ class State(StrEnum):
 class Event(StrEnum):
     """What can happen to a task."""
 
-    USER_REQUEST_RECEIVED = "user_request_received"  # also: asked again while waiting for the world
+    USER_REQUEST_RECEIVED = "user_request_received"  # also: asked again while an effect is in doubt
     MODEL_REPLIED = "model_replied"  # a complete turn: calls it proposes, or a final text
     TOOL_PROPOSED = "tool_proposed"  # a proposal the orchestrator allowed
     TOOL_RESULT_RECEIVED = "tool_result_received"
@@ -30,6 +30,11 @@ class Event(StrEnum):
     ATTEMPT_FAILED = "attempt_failed"  # one attempt failed or was lost; another follows
     STEP_FAILED = "step_failed"  # no further attempt is possible or allowed
     EFFECT_UNKNOWN = "effect_unknown"  # an effect may have happened and nobody here can tell
+    EXTERNAL_NEEDED = "external_needed"  # the way forward leads through the user or another system
+    CALLBACK_RECEIVED = "callback_received"  # what a wait was for: a message of the user, a callback
+    WAIT_EXPIRED = "wait_expired"  # it did not come in time
+    COMPENSATION_REQUIRED = "compensation_required"  # the end is decided; a committed effect is undone first
+    ABORTED = "aborted"  # the business itself rules success out
     LIMIT_REACHED = "limit_reached"
     TIMEOUT = "timeout"  # the task's own deadline has passed
     CANCEL = "cancel"
@@ -38,7 +43,7 @@ class Event(StrEnum):
 TERMINAL = frozenset({State.DONE, State.FAILED})
 
 _S, _E = State, Event
-_ENDS = {_E.STEP_FAILED, _E.LIMIT_REACHED, _E.TIMEOUT, _E.CANCEL}
+_ENDS = {_E.STEP_FAILED, _E.LIMIT_REACHED, _E.TIMEOUT, _E.CANCEL, _E.ABORTED}
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     {
@@ -54,6 +59,12 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.EXECUTING_STEP, _E.ATTEMPT_FAILED): _S.EXECUTING_STEP,
         (_S.EXECUTING_STEP, _E.EFFECT_UNKNOWN): _S.WAITING_EXTERNAL,
         (_S.WAITING_EXTERNAL, _E.USER_REQUEST_RECEIVED): _S.EXECUTING_STEP,
+        (_S.PLANNING, _E.EXTERNAL_NEEDED): _S.WAITING_EXTERNAL,
+        (_S.PLANNING, _E.COMPENSATION_REQUIRED): _S.EXECUTING_STEP,
+        (_S.EXECUTING_STEP, _E.COMPENSATION_REQUIRED): _S.EXECUTING_STEP,
+        (_S.WAITING_EXTERNAL, _E.COMPENSATION_REQUIRED): _S.EXECUTING_STEP,
+        (_S.WAITING_EXTERNAL, _E.CALLBACK_RECEIVED): _S.PLANNING,
+        (_S.WAITING_EXTERNAL, _E.WAIT_EXPIRED): _S.PLANNING,
         (_S.WAITING_EXTERNAL, _E.TIMEOUT): _S.FAILED,
         (_S.WAITING_EXTERNAL, _E.CANCEL): _S.FAILED,
         **{(state, event): _S.FAILED for state in (_S.PLANNING, _S.EXECUTING_STEP) for event in _ENDS},

@@ -7,20 +7,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentfsm.contracts import ToolContract
+from agentfsm.contracts import Effect, ToolContract
 from agentfsm.errors import DefinitionError
+from agentfsm.waits import Business, Wait
 
-Business = Mapping[str, Any]
 Arguments = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One declared stage: the tools it allows, and when it is left behind."""
+    """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for."""
 
     name: str
     tools: frozenset[str]
     left_when: Callable[[Business], bool]
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True)
+class Abort:
+    """The business rules success out: the task fails with `cause`.
+
+    With `explained` the model is heard first and its text is the answer, else `answer` is.
+    """
+
+    cause: str
+    explained: bool = False
+    answer: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,9 @@ class Workflow:
 
     `begin` makes the first business state from the user's text, `fold` the next one from a successful tool
     call. A guard returns None, or the reason why these arguments are refused now. `done_when` is the
-    post-condition of success; `goal` says it in words for the model.
+    post-condition of success; `goal` says it in words for the model. `aborted_when` says that it can no longer
+    be reached. `compensations` maps a tool with an effect to a function of its arguments and its answer, which
+    returns the arguments of the tool whose contract compensates it.
     """
 
     name: str
@@ -42,7 +57,9 @@ class Workflow:
     fold: Callable[[Business, str, Arguments, Mapping[str, Any]], Business]
     done_when: Callable[[Business], bool]
     partial_when: Callable[[Business], bool] = field(default=lambda _business: False)
+    aborted_when: Callable[[Business], Abort | None] = field(default=lambda _business: None)
     guards: Mapping[str, Callable[[Business, Arguments], str | None]] = field(default_factory=dict)
+    compensations: Mapping[str, Callable[[Arguments, Mapping[str, Any]], Arguments]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = {contract.name for contract in self.contracts}
@@ -52,6 +69,12 @@ class Workflow:
             raise DefinitionError(f"workflow {self.name!r} names tools without a contract: {unknown}")
         if len(known) != len(self.contracts) or not self.stages:
             raise DefinitionError(f"workflow {self.name!r} needs stages, and each contract once")
+        undoing = [c for c in self.contracts if c.compensates]
+        if undone != set(self.compensations) or len(undone) != len(undoing):
+            said = f"compensates {sorted(undone)}, but gives arguments for {sorted(self.compensations)}"
+            raise DefinitionError(f"workflow {self.name!r} {said}; name each once in both")
+        if bad := sorted(c.name for c in undoing if c.effect not in {Effect.IDEMPOTENT, Effect.QUERYABLE}):
+            raise DefinitionError(f"workflow {self.name!r}: {bad} must be idempotent or queryable to compensate")
 
     @property
     def label(self) -> str:
@@ -61,6 +84,14 @@ class Workflow:
     def contract(self, tool: str) -> ToolContract | None:
         """Return the contract of a tool, or None."""
         return next((c for c in self.contracts if c.name == tool), None)
+
+    def undoing(self, tool: str | None) -> ToolContract | None:
+        """Return the contract of the tool that compensates this one, or None."""
+        return next((c for c in self.contracts if tool is not None and c.compensates == tool), None)
+
+    def offers(self) -> list[ToolContract]:
+        """Return the contracts that the model is told of: those some stage allows."""
+        return [c for c in self.contracts if any(c.name in stage.tools for stage in self.stages)]
 
     def stage(self, business: Business) -> Stage:
         """Return the first stage not yet left behind; the last one stays for good."""

@@ -6,6 +6,7 @@ import pytest
 
 from agentfsm import Commit, Conflict, InputChanged, SQLiteStore, State
 from agentfsm.errors import StoreError
+from agentfsm.reading import snapshot
 from agentfsm.records import Inbound, Step, Task
 from agentfsm.store.sqlite import _switch_to_wal
 
@@ -86,9 +87,44 @@ def test_another_input_under_a_taken_key_is_refused(store):
 def test_an_event_that_is_delivered_twice_is_applied_once(store):
     event = Inbound("user", "e1", "start", {"a": [1]})
     store.put(event=event)
-    with pytest.raises(Conflict, match="applied before"):
+    with pytest.raises(Conflict, match="stored before"):
         store.put(1, event=event)
     assert store.put(1, event=replace(event, event_id="e2")) == 2
+
+
+def test_an_event_that_was_applied_can_no_longer_be_ignored_and_a_held_one_can(store):
+    event = Inbound("signing", "e1", "signed")
+    store.put(event=event)
+    with pytest.raises(Conflict, match="stored before"):
+        store.put(1, event=replace(event, reason="late"), moves=False)
+    assert store.event("signing", "e1").reason is None
+    held = Inbound("signing", "e2", "signed", reason="early")
+    store.put(1, event=held, moves=False)
+    assert store.inbox("r1") == [held]
+    with pytest.raises(Conflict, match="stored before"):
+        store.put(1, event=held, moves=False)
+    store.put(1, event=replace(held, reason="late"), moves=False)
+    assert (store.inbox("r1"), store.event("signing", "e2").reason) == ([], "late")
+    assert store.load("r1").version == 1
+
+
+def test_a_snapshot_never_joins_a_task_with_the_steps_of_another_version(store):
+    store.put()
+
+    class Racing:
+        def __init__(self):
+            self.late = [Commit("x", replace(TASK, version=1), 1.0, inserted=(STEP,))]
+
+        async def load(self, name):
+            return await store.inner.load(name)
+
+        async def steps(self, name):
+            if self.late:
+                await store.inner.commit(self.late.pop())
+            return await store.inner.steps(name)
+
+    task, steps = asyncio.run(snapshot(Racing(), "r1"))
+    assert (task.version, steps) == (2, [STEP])
 
 
 def test_of_two_writers_at_one_version_one_wins(tmp_path):

@@ -55,7 +55,7 @@ def test_without_the_option_it_runs_once_and_clean(project: pytest.Pytester) -> 
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_one(llm, sandbox):
         log("run")
         assert agents.run("refund", agents.stock(llm, sandbox)) == "Refunded."
@@ -73,7 +73,7 @@ def test_function_fixtures_are_fresh_and_wider_ones_made_once(
     project: pytest.Pytester, results: Results, place: str
 ) -> None:
     chaos = """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_chaos(llm, sandbox, fresh):
         assert fresh == []
         fresh.append(1)
@@ -108,7 +108,7 @@ def test_teardown_of_the_last_test_of_all(project: pytest.Pytester) -> None:
         HEAD
         + COUNTED
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_chaos(llm, sandbox, fresh):
         agents.run("refund", agents.stock(llm, sandbox))
     """
@@ -121,7 +121,7 @@ def test_every_boundary_is_swept(project: pytest.Pytester, results: Results) -> 
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_one(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox))
 
@@ -147,7 +147,7 @@ def test_classes_parameters_and_several_files(project: pytest.Pytester, results:
     text = (
         HEAD
         + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     class TestRefund:
         made = 0
 
@@ -193,7 +193,7 @@ def test_what_outlives_a_run_is_made_in_the_real_world(project: pytest.Pytester)
         assert time.monotonic.__module__ != "time"
         log("undone in virtual time")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(early, llm, sandbox):
         log(early, random.random())
         agents.run("refund", agents.stock(llm, sandbox))
@@ -240,13 +240,13 @@ def test_several_warnings_are_told_once(project: pytest.Pytester) -> None:
         + """
     import warnings
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox):
         warnings.warn("old", DeprecationWarning)
         agents.run("refund", agents.stock(llm, sandbox))
     """
     )
-    result = project.runpytest("--chaos", "-W", "default::DeprecationWarning")
+    result = project.runpytest("--chaos", "-W", "always::DeprecationWarning")
     result.assert_outcomes(passed=1, warnings=1)
 
 
@@ -256,7 +256,7 @@ def test_output_is_that_of_the_last_run(project: pytest.Pytester) -> None:
         + """
     RUNS = []
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox):
         RUNS.append(1)
         print("run number", len(RUNS))
@@ -271,7 +271,7 @@ def test_a_clean_run_that_fails_is_an_ordinary_failure(project: pytest.Pytester,
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(expect_failure="it is naive")
+    @pytest.mark.chaos(faults=agents.FAULTS, expect_failure="it is naive")
     def test_one(llm, sandbox):
         log("run")
         agents.run("refund", agents.stock(llm, sandbox))
@@ -291,11 +291,11 @@ def test_leftover_turns_and_surprises_fail_the_clean_run(project: pytest.Pyteste
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_leftover(llm, sandbox):
         llm.says("never asked for")
 
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_swallowed(llm, sandbox):
         try:
             agents.careful([{"role": "user", "content": "hello"}])
@@ -313,7 +313,7 @@ def test_nothing_to_strike_is_said(project: pytest.Pytester, results: Results) -
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_talks_only(llm, sandbox):
         llm.says("Hello.")
         agents.careful([{"role": "user", "content": "hello"}])
@@ -329,7 +329,7 @@ def test_a_session_that_is_to_stop_stops_the_search(project: pytest.Pytester, re
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(expect_failure="never found out")
+    @pytest.mark.chaos(faults=agents.FAULTS, expect_failure="never found out")
     def test_one(request, llm, sandbox):
         log("run")
         agents.run("refund", agents.stock(llm, sandbox))
@@ -366,7 +366,7 @@ def test_no_descriptor_is_left_open(project: pytest.Pytester) -> None:
     def test_broken(broken, n):
         pass
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     @pytest.mark.parametrize("n", range(3))
     def test_more(llm, sandbox, n):
         agents.run("refund", agents.stock(llm, sandbox))

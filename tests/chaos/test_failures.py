@@ -28,7 +28,7 @@ HEAD = """
 DUPLICATES = (
     HEAD
     + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_paid_once(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
 """
@@ -66,9 +66,13 @@ def test_the_naive_agent_breaks_in_four_ways_and_each_line_replays(
     result = project.runpytest("--chaos")
     result.assert_outcomes(xfailed=1)
     failures = results()["test_naive_agent"]["failures"]
-    lines = {failure["replay"]: failure["ids"] for failure in failures}
+    assert sorted({failure["replay"] for failure in failures}) == sorted(replay_lines(result))
+    # One line for each invariant: the catalogue is long, and a fresh process with the SDK takes its time.
+    lines: dict[str, list[str]] = {}
+    for failure in failures:
+        if not set(failure["ids"]) <= {id_ for ids in lines.values() for id_ in ids}:
+            lines[failure["replay"]] = failure["ids"]
     assert len({id_ for ids in lines.values() for id_ in ids}) >= 4
-    assert sorted(lines) == sorted(replay_lines(result))
     for line, ids in lines.items():
         command, *arguments = shlex.split(line)
         assert command == "pytest"
@@ -103,7 +107,7 @@ def test_locals_of_the_failing_run(project: pytest.Pytester) -> None:
         + """
     RUNS = []
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox):
         RUNS.append(1)
         tools = agents.stock(llm, sandbox)
@@ -162,7 +166,7 @@ def test_junit(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_a=DUPLICATES
         + """
-    @pytest.mark.chaos(faults="tool.*", expect_failure="on purpose")
+    @pytest.mark.chaos(faults="reply-lost", expect_failure="on purpose")
     def test_expected(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
     """
@@ -180,12 +184,12 @@ def test_k_lf_x_and_maxfail(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_a=DUPLICATES
         + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_second(llm, sandbox):
         log("second")
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_third(llm, sandbox):
         log("third")
         agents.run("refund", agents.stock(llm, sandbox))
@@ -211,7 +215,7 @@ def test_wider_fixtures_are_undone_when_x_ends_the_session(project: pytest.Pytes
         yield
         raise OSError("in the teardown of the module")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_first(wide, llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
 
@@ -231,18 +235,24 @@ PDB = (
         yield
         assert sandbox.ledger.count("refund") < 2, "seen by a fixture"
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(FIXTURE llm, sandbox):
         here = "the test"
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
+        CRASH
         assert sandbox.ledger.count("refund") < LIMIT
+
+    def agent_that_crashes(sandbox):
+        its_own = {1: "once"}
+        return its_own[sandbox.ledger.count("refund")]
 """
 )
 
 
-@pytest.mark.parametrize("where", ["assertion", "invariant", "fixture"])
-def test_the_debugger_opens_once(project: pytest.Pytester, where: str) -> None:
+@pytest.mark.parametrize("where", ["assertion", "invariant", "fixture", "crash"])
+def test_the_debugger_opens_once(project: pytest.Pytester, fresh: Fresh, where: str) -> None:
     text = PDB.replace("FIXTURE", "brittle," if where == "fixture" else "")
+    text = text.replace("CRASH", "agent_that_crashes(sandbox)" if where == "crash" else "")
     project.makepyfile(test_a=text.replace("LIMIT", "2" if where == "assertion" else "9"))
     project.makeconftest(
         """
@@ -266,7 +276,7 @@ def test_the_debugger_opens_once(project: pytest.Pytester, where: str) -> None:
                     file.write(f"{tb.tb_frame.f_code.co_name} {sorted(tb.tb_frame.f_locals)}" + chr(10))
         """
     )
-    result = project.runpytest_subprocess("--chaos", "--pdb", "--pdbcls=conftest:Debugger")
+    result = fresh("--chaos", "--pdb", "--pdbcls=conftest:Debugger")
     assert result.ret == 1
     entered = (project.path / "entered.txt").read_text().splitlines()
     if where == "fixture":
@@ -274,6 +284,9 @@ def test_the_debugger_opens_once(project: pytest.Pytester, where: str) -> None:
         assert [line.split()[0] for line in entered] == ["call", "brittle"]
     else:
         assert len(entered) == 1
+        if where == "crash":
+            # Where the agent gave up, and not where we say so.
+            assert entered[0].startswith("agent_that_crashes ['its_own'")
         if where == "assertion":
             assert entered[0].startswith("test_one")
             assert "'here'" in entered[0]
@@ -286,37 +299,43 @@ def test_outcomes_of_pytest_inside_a_chaos_test(project: pytest.Pytester, result
     def struck(sandbox):
         return sandbox.ledger.count("refund") == 1 and len(LOG.read_text().splitlines()) > 1
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_skips(llm, sandbox):
         pytest.skip("not here")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_xfails(llm, sandbox):
         pytest.xfail("known")
 
     @pytest.mark.skip(reason="by mark")
-    @pytest.mark.chaos(faults="tool.*", expect_failure="never run")
+    @pytest.mark.chaos(faults="reply-lost", expect_failure="never run")
     def test_skip_mark(llm, sandbox):
         raise AssertionError
 
     @pytest.mark.xfail(reason="by mark")
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_xfail_mark(llm, sandbox):
         assert False
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_fails(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox, idempotent=True), keys=False)
         if sandbox.ledger.count("refund") > 1:
             pytest.fail("paid twice")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_skips_under_a_fault(llm, sandbox, clock):
         agents.run("refund", agents.stock(llm, sandbox))
         if clock.elapsed_s > 20:
             pytest.skip("too late for this one")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="stream-stall")
+    def test_skips_with_all_evidence(llm, sandbox, clock):
+        agents.run("refund", agents.stock(llm, sandbox))
+        if clock.elapsed_s > 4.5:
+            pytest.skip("too late for this one")
+
+    @pytest.mark.chaos(faults="reply-lost")
     def test_exits(llm, sandbox, clock):
         agents.run("refund", agents.stock(llm, sandbox))
         if clock.elapsed_s > 20:
@@ -324,11 +343,13 @@ def test_outcomes_of_pytest_inside_a_chaos_test(project: pytest.Pytester, result
     """
     )
     result = project.runpytest("--chaos", "-rs")
-    result.assert_outcomes(skipped=2, xfailed=2, failed=1, passed=2)
+    result.assert_outcomes(skipped=2, xfailed=2, failed=1, passed=3)
     result.stdout.fnmatch_lines(["SKIPPED [[]1[]] test_*.py:16: not here"])
     result.stdout.fnmatch_lines(["E  *Failed: paid twice"])
     found = results()
-    assert set(found) == {"test_fails", "test_skips_under_a_fault", "test_exits"}
+    assert set(found) == {"test_fails", "test_skips_under_a_fault", "test_skips_with_all_evidence", "test_exits"}
+    skipped = found["test_skips_with_all_evidence"]["runs"]
+    assert {run["verdict"] for run in skipped if run["faults"] == ["stream-stall"]} == {"not judged"}
     words = {run["schedule"]: run["verdict"] for run in found["test_skips_under_a_fault"]["runs"]}
     assert words == {
         "reply-lost@tool:refund#1": "not judged",
@@ -358,7 +379,7 @@ def test_a_fixture_that_breaks_only_under_a_fault(
         yield
         {check}
 
-    @pytest.mark.chaos(faults="tool.*"{mark})
+    @pytest.mark.chaos(faults="reply-lost"{mark})
     def test_one(around, llm, sandbox):
         if {phase != "setup"}:
             agents.run("refund", agents.stock(llm, sandbox))
@@ -382,7 +403,7 @@ def test_a_predicate_that_raises_fails_the_run(project: pytest.Pytester, results
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox, clock):
         sandbox.must_hold("in time", lambda: {True: 1}[clock.elapsed_s < 20])
         agents.run("refund", agents.stock(llm, sandbox))
@@ -398,7 +419,7 @@ def test_what_does_not_come_back_is_said(project: pytest.Pytester, results: Resu
         + """
     RUNS = []
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox):
         RUNS.append(1)
         agents.run("refund", agents.stock(llm, sandbox), keys=len(RUNS) != 2)
@@ -416,16 +437,16 @@ def test_expected_to_break(project: pytest.Pytester, results: Results) -> None:
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(faults="tool.*", expect_failure="it has no key")
+    @pytest.mark.chaos(faults="reply-lost", expect_failure="it has no key")
     def test_breaks(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
 
-    @pytest.mark.chaos(faults="tool.*", expect_failure="it has no key")
+    @pytest.mark.chaos(faults="reply-lost", expect_failure="it has no key")
     def test_breaks_its_assertion(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
         assert sandbox.ledger.count("refund") == 1
 
-    @pytest.mark.chaos(faults="tool.*", expect_failure="it has a key")
+    @pytest.mark.chaos(faults="reply-lost", expect_failure="it has a key")
     def test_survives(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox))
     """
@@ -456,7 +477,7 @@ def test_a_replay_that_holds_passes_and_one_without_its_site_fails(project: pyte
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_one(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox))
 

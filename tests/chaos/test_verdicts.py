@@ -31,7 +31,7 @@ def test_survived_and_degraded(project: pytest.Pytester, results: Results) -> No
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_honest(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox))
     """
@@ -55,7 +55,7 @@ def test_a_programming_error_that_a_fault_provokes_is_a_crash(
     project.makepyfile(
         HEAD
         + f"""
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_crashes(llm, sandbox):
         tools = agents.stock(llm, sandbox)
         try:
@@ -63,7 +63,7 @@ def test_a_programming_error_that_a_fault_provokes_is_a_crash(
         except TimeoutError:
             raise {error}("oops") from None
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_has_a_cause(llm, sandbox):
         tools = agents.stock(llm, sandbox)
         try:
@@ -94,7 +94,7 @@ def test_not_applied_and_not_judged(project: pytest.Pytester, results: Results) 
         agents.careful([{"role": "user", "content": "again"}])
         tools["refund"](order=7, amount=20, idempotency_key="k")
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_site_is_gone(llm, sandbox, clock):
         llm.says("Hello.")
         sandbox.must_hold("all is well", lambda: True)
@@ -244,7 +244,7 @@ def test_an_assertion_in_a_task_group_is_an_assertion(project: pytest.Pytester, 
         + """
     import asyncio
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     async def test_group(llm, sandbox, clock):
         await agents.arun("refund", agents.stock(llm, sandbox))
 
@@ -254,7 +254,7 @@ def test_an_assertion_in_a_task_group_is_an_assertion(project: pytest.Pytester, 
         async with asyncio.TaskGroup() as group:
             group.create_task(check())
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     async def test_mistake(llm, sandbox, clock, run_agent):
         async def agent():
             await agents.arun("refund", agents.stock(llm, sandbox))
@@ -281,7 +281,7 @@ def test_a_surprise_on_the_network_under_a_fault(project: pytest.Pytester, resul
         + """
     import socket
 
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_fallback(llm, sandbox, clock):
         agents.run("refund", agents.stock(llm, sandbox))
         if clock.elapsed_s > 20:
@@ -301,7 +301,7 @@ def test_an_odd_name_of_a_tool_can_be_replayed(project: pytest.Pytester, results
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     def test_odd(llm, sandbox):
         @sandbox.tool("pay back; (now) @ 7#1", effect=True)
         def tool():
@@ -328,7 +328,7 @@ def test_an_error_of_the_search_itself_fails_the_test_alone(
     project.makepyfile(
         HEAD
         + """
-    @pytest.mark.chaos
+    @pytest.mark.chaos(faults=agents.FAULTS)
     def test_odd(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox))
 

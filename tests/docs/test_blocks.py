@@ -30,7 +30,8 @@ def test_a_python_block_runs_as_it_stands(pytester, code, options):
     assert set(outcomes) == {"passed"}, result.stdout.str()
 
 
-def test_the_readme_shows_a_report_that_is_really_printed(pytester):
+def test_the_readme_shows_a_report_that_is_really_printed(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     example = ROOT / "tests" / "examples" / "test_naive_agent.py"
     pytester.makepyfile(**{"tests/examples/test_naive_agent": example.read_text()})
     result = pytester.runpytest_subprocess("tests/examples", "--chaos", "-p", "no:randomly")

@@ -291,7 +291,7 @@ def test_restart_after_end_does_not_kill(run_under):
 def test_a_timeout_of_the_sdk_is_honoured_on_the_virtual_clock(run_under):
     run = run_under("stream-stall@llm")
     run.llm.says("Hi.", "never")
-    with run.inside(), pytest.raises((openai.APITimeoutError, httpx2.ReadTimeout)):
+    with run.inside(), pytest.raises(openai.APITimeoutError):
         for _ in CLIENT.with_options(timeout=5).chat.completions.create(model="gpt-5", messages=USER, stream=True):
             pass
     assert run.clock.elapsed_s == 5

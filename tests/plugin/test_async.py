@@ -26,14 +26,14 @@ BODY = """
         assert type(asyncio.get_running_loop()).__name__ == "VirtualEventLoop"
 
     MARK
-    @pytest.mark.chaos(faults=["tool.*", "stream-stall"])
+    @pytest.mark.chaos(faults=["reply-lost", "stream-stall"])
     async def test_refund(llm, sandbox):
         tools = agents.stock(llm, sandbox)
         assert await agents.arun("refund", tools) == "Refunded."
 
     class TestIn:
         MARK
-        @pytest.mark.chaos(faults="tool.*")
+        @pytest.mark.chaos(faults="reply-lost")
         @pytest.mark.parametrize("n", [1, 2])
         async def test_class(self, llm, sandbox, n):
             await agents.arun("refund", agents.stock(llm, sandbox))
@@ -45,17 +45,19 @@ ASYNC_FIXTURES = """
     async def box(llm, clock):
         await asyncio.sleep(60)
         made.append(1)
+        loops.append(asyncio.get_running_loop())
         yield made
         await asyncio.sleep(60)
         assert clock.elapsed_s >= 120
         made.append(-1)
 
-    made = []
+    made, loops = [], []
 
     MARK
-    @pytest.mark.chaos(faults="tool.*")
+    @pytest.mark.chaos(faults="reply-lost")
     async def test_box(box, llm, sandbox):
         assert sum(box) == 1
+        assert loops[-1] is asyncio.get_running_loop()
         await agents.arun("refund", agents.stock(llm, sandbox))
 
     def test_balance():
@@ -110,7 +112,7 @@ def test_a_loop_that_outlives_the_run_is_virtual_in_it(project: pytest.Pytester,
         made = []
 
         @pytest.mark.asyncio(loop_scope="module")
-        @pytest.mark.chaos(faults=["tool.*", "stream-stall"])
+        @pytest.mark.chaos(faults=["reply-lost", "stream-stall"])
         async def test_refund(wide, llm, sandbox, clock):
             assert asyncio.get_running_loop() is wide
             await asyncio.sleep(3600)
@@ -151,7 +153,7 @@ def test_a_sync_test_that_runs_a_loop_itself(project: pytest.Pytester, results: 
         import asyncio, time
         import pytest, agents
 
-        @pytest.mark.chaos(faults=["tool.*", "stream-stall"])
+        @pytest.mark.chaos(faults=["reply-lost", "stream-stall"])
         def test_run(llm, sandbox, clock):
             tools = agents.stock(llm, sandbox)
 
@@ -215,3 +217,40 @@ def test_the_fixtures_outside_chaos(project: pytest.Pytester) -> None:
     result = project.runpytest("--tb=short")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["GET https://example.com (httpx): *"])
+
+
+def test_whoever_is_asked_first_leaves_it_to_its_owner(project: pytest.Pytester, fresh: Fresh) -> None:
+    project.makepyfile(
+        """
+        import asyncio
+        import pytest, pytest_asyncio
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.fixture
+        async def theirs(llm, anyio_backend):
+            yield asyncio.get_running_loop()
+
+        @pytest.mark.anyio
+        async def test_anyio(theirs):
+            assert theirs is asyncio.get_running_loop()
+
+        @pytest_asyncio.fixture
+        async def its(llm):
+            yield asyncio.get_running_loop()
+
+        @pytest.mark.asyncio
+        async def test_asyncio(its):
+            assert its is asyncio.get_running_loop()
+
+        async def test_ours(llm):
+            assert type(asyncio.get_running_loop()).__name__ == "VirtualEventLoop"
+        """
+    )
+    others = ("anyio.pytest_plugin", "pytest_asyncio.plugin")
+    options = ["-o", "asyncio_default_fixture_loop_scope=function", "-W", "ignore::pytest.PytestDeprecationWarning"]
+    # Among equals the plugin that was loaded last is asked first.
+    for plugins in (("pytest_agent.plugin", *others), (*others, "pytest_agent.plugin")):
+        fresh(*options, plugins=plugins).assert_outcomes(passed=3)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from pytest_agent.plugin import _reaches_ours
 
 SUITE = """
     import random, socket, time, uuid
@@ -165,3 +169,24 @@ def test_asking_too_late_is_told(project: pytest.Pytester) -> None:
     result = project.runpytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*request.getfixturevalue(); make them arguments of the test*"])
+
+
+@pytest.mark.parametrize(
+    ("chain", "ours"),
+    [
+        (["pytest_agent.plugin"], True),
+        (["pytest_agent.plugin", "conftest"], False),
+        (["pytest_agent.plugin", "conftest asks"], True),
+        (["pytest_agent.plugin", "conftest asks", "test_a asks"], True),
+        (["pytest_agent.plugin", "conftest", "test_a asks"], False),
+        (["conftest asks"], False),
+        ([], False),
+    ],
+)
+def test_whose_fixture_it_is(chain: list[str], ours: bool) -> None:
+    # Older versions of pytest do not list what an overridden fixture needs, so it is worked out here.
+    definitions: Any = [
+        SimpleNamespace(func=SimpleNamespace(__module__=module), argnames=("llm",) if asks else ())
+        for module, _, asks in (text.partition(" ") for text in chain)
+    ]
+    assert _reaches_ours("llm", definitions) is ours

@@ -1,10 +1,10 @@
-"""Where a stream can be interrupted: at every boundary between its events, up to its terminal one."""
+"""Where a stream or a process can be interrupted."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from pytest_agent.faults.effect import Facts, LlmEffect
+from pytest_agent.faults.effect import Facts, LlmEffect, Moment
 
 EffectT = TypeVar("EffectT", bound=LlmEffect)
 
@@ -19,3 +19,8 @@ def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]
     if "after" in (sweep if isinstance(sweep, (list, tuple)) else ()):
         return [effect.with_params(after=after) for after in range(facts["terminal_at"] + 1)]
     return [effect]
+
+
+def process_moment(when: Moment, facts: Facts) -> bool:
+    """Whether a process passes this moment at a site with these facts."""
+    return "last" in facts if when == "commit" else "effect" in facts and (when == "before-call" or facts["effect"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Self
 
 from pytest_agent.faults.effect import Facts, ProcessEffect
+from pytest_agent.faults.effects.boundaries import process_moment
 
 
 class Crash(ProcessEffect):
@@ -14,9 +15,9 @@ class Crash(ProcessEffect):
     name: ClassVar[str] = "crash"
 
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
-        """Applies before and after every commit of the agent's store."""
-        del facts, sweep
-        return [self]
+        """Applies around every commit of the agent's store, at every call of a tool, or after every effect of one."""
+        del sweep
+        return [self] if process_moment(self.when, facts) else []
 
     def dies(self) -> bool:
         """It does."""

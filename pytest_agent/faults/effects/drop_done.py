@@ -25,4 +25,7 @@ class DropDone(LlmEffect):
         terminal_at = reply.terminal_at
         if not reply.streamed or terminal_at is None or terminal_at + 1 == len(reply.chunks):
             return reply
+        if b"[DONE]" not in reply.chunks[-1].data:
+            # On a wire without it the last event is one that an agent may rightly wait for.
+            return reply
         return dataclasses.replace(reply, chunks=reply.chunks[:-1])

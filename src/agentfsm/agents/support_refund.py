@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.parts import Observer
 from agentfsm.ports import Clock, Model, Store
 from agentfsm.runtime import Runtime
+from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
-from agentfsm.workflow import Arguments, Business, Stage, Workflow
+from agentfsm.waits import Business
+from agentfsm.workflow import Arguments, Stage, Workflow
 
 LOOKUP, REFUND = "orders.lookup", "payments.refund"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from agentfsm.contracts import canonical
 from agentfsm.errors import StoreError
-from agentfsm.records import Step, Task
+from agentfsm.records import Inbound, Step, Task
 from agentfsm.states import State
 from agentfsm.store.schema import SCHEMA_VERSION
 
-_JSON = frozenset({"business_state", "budget_used", "input_data", "output_data"})
+_JSON = frozenset({"business_state", "budget_used", "input_data", "output_data", "ending"})
 
 
 def pack(value: Any) -> str | None:
@@ -43,3 +43,9 @@ def task(row: sqlite3.Row) -> Task:
 def step(row: sqlite3.Row) -> Step:
     """Return the step."""
     return Step(**_fields(Step, row))
+
+
+def event(row: sqlite3.Row) -> Inbound:
+    """Return the event."""
+    payload = None if row["payload"] is None else json.loads(row["payload"])
+    return Inbound(row["source"], row["event_id"], row["kind"], payload, row["reason"])

@@ -18,6 +18,12 @@ CREATE TABLE IF NOT EXISTS task (
     outcome TEXT,
     cause TEXT,
     answer TEXT NOT NULL,
+    ending TEXT,
+    wait_until REAL,
+    waited_s REAL NOT NULL,
+    owner TEXT,
+    lease_until REAL NOT NULL,
+    fence INTEGER NOT NULL,
     created_at REAL NOT NULL,
     updated_at REAL NOT NULL
 ) WITHOUT ROWID;
@@ -38,6 +44,7 @@ CREATE TABLE IF NOT EXISTS agent_steps (
     idempotency_key TEXT NOT NULL,
     input_data TEXT,
     finished_at REAL,
+    undoes INTEGER,
     PRIMARY KEY (request_id, step_id, attempt)
 ) WITHOUT ROWID;
 
@@ -49,8 +56,11 @@ CREATE TABLE IF NOT EXISTS event (
     payload TEXT,
     received_at REAL NOT NULL,
     applied_version INTEGER NOT NULL,
+    reason TEXT,
     PRIMARY KEY (source, event_id)
-) WITHOUT ROWID;
+);
+
+CREATE INDEX IF NOT EXISTS event_held ON event (request_id) WHERE reason = 'early';
 
 CREATE TABLE IF NOT EXISTS audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any, TypeVar
 
-from agentfsm.contracts import canonical
-from agentfsm.errors import Conflict, InputChanged, StoreError
-from agentfsm.records import Commit, Step, Task
+from agentfsm.errors import StoreError
+from agentfsm.records import Commit, Inbound, Step, Task
 from agentfsm.store import rows
-from agentfsm.store.schema import SCHEMA_VERSION, TABLES
+from agentfsm.store.schema import TABLES
+from agentfsm.store.writes import write
 
 T = TypeVar("T")
 _WAL_TRIES = 20
@@ -35,7 +35,7 @@ class SQLiteStore:
 
     async def commit(self, change: Commit) -> int:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
-        return await self._call(lambda db: _write(db, change))
+        return await self._call(lambda db: write(db, change))
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
@@ -50,6 +50,21 @@ class SQLiteStore:
         """Return every attempt of every step, in order."""
         query = "SELECT * FROM agent_steps WHERE request_id = ? ORDER BY step_id, attempt"
         return await self._call(lambda db: [rows.step(r) for r in db.execute(query, (request_id,))])
+
+    async def event(self, source: str, event_id: str) -> Inbound | None:
+        """Return the event of that source and id, or None."""
+
+        def read(db: sqlite3.Connection) -> Inbound | None:
+            query = "SELECT * FROM event WHERE source = ? AND event_id = ?"
+            row = db.execute(query, (source, event_id)).fetchone()
+            return None if row is None else rows.event(row)
+
+        return await self._call(read)
+
+    async def inbox(self, request_id: str) -> list[Inbound]:
+        """Return the events that are held for a wait to come, as they arrived."""
+        query = "SELECT * FROM event WHERE request_id = ? AND reason = 'early' ORDER BY rowid"
+        return await self._call(lambda db: [rows.event(r) for r in db.execute(query, (request_id,))])
 
     async def audit(self, request_id: str) -> list[dict[str, Any]]:
         """Return the audit rows, in order, each with `version` and `at`."""
@@ -112,89 +127,3 @@ def _switch_to_wal(db: sqlite3.Connection) -> None:
             db.execute("ROLLBACK")
         else:
             return
-
-
-def _write(db: sqlite3.Connection, change: Commit) -> int:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _write_task(db, change)
-        for step in change.finished:
-            _finish(db, step)
-        for step in change.inserted:
-            _insert(db, step)
-        _write_event(db, change, version)
-        db.executemany(
-            "INSERT INTO audit (request_id, version, at, data) VALUES (?, ?, ?, ?)",
-            [(change.task.request_id, version, change.at, canonical(dict(row))) for row in change.audit],
-        )
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return version
-
-
-def _write_task(db: sqlite3.Connection, change: Commit) -> int:
-    task = change.task
-    version = task.version + 1
-    row = {**rows.of(task), "version": version, "schema_version": SCHEMA_VERSION, "updated_at": change.at}
-    if task.version == 0:
-        done = db.execute(_insert_into("task", row), row)
-    else:
-        sets = ", ".join(f"{name} = :{name}" for name in row)
-        query = f"UPDATE task SET {sets} WHERE request_id = :request_id AND version = :read_at"  # noqa: S608
-        done = db.execute(query, {**row, "read_at": task.version})
-    if done.rowcount != 1:
-        raise Conflict(
-            f"task {task.request_id!r} is no longer at version {task.version}; nothing was written",
-            request_id=task.request_id,
-            version=task.version,
-        )
-    return version
-
-
-def _finish(db: sqlite3.Connection, step: Step) -> None:
-    done = db.execute(
-        "UPDATE agent_steps SET status = :status, output_data = :output_data, error_code = :error_code, "
-        "finished_at = :finished_at WHERE request_id = :request_id AND step_id = :step_id "
-        "AND attempt = :attempt AND status = 'pending'",
-        rows.of(step),
-    )
-    if done.rowcount != 1:
-        raise Conflict(f"{step.key} attempt {step.attempt} is not pending; nothing was written", key=step.key)
-
-
-def _insert(db: sqlite3.Connection, step: Step) -> None:
-    row = {**rows.of(step), "idempotency_key": step.key}
-    taken = db.execute(
-        "SELECT 1 FROM agent_steps WHERE request_id = :request_id AND step_id = :step_id "
-        "AND (input_hash <> :input_hash OR status <> 'failed') LIMIT 1",
-        row,
-    )
-    if taken.fetchone() is not None or db.execute(_insert_into("agent_steps", row), row).rowcount != 1:
-        raise InputChanged(f"{step.key} is taken: open, done, or with other input", key=step.key)
-
-
-def _write_event(db: sqlite3.Connection, change: Commit, version: int) -> None:
-    event = change.event
-    if event is None:
-        return
-    row = {
-        "source": event.source,
-        "event_id": event.event_id,
-        "request_id": change.task.request_id,
-        "kind": event.kind,
-        "payload": rows.pack(event.payload),
-        "received_at": change.at,
-        "applied_version": version,
-    }
-    done = db.execute(_insert_into("event", row), row)
-    if done.rowcount != 1:
-        raise Conflict(f"event {event.source}/{event.event_id} was applied before; nothing was written")
-
-
-def _insert_into(table: str, row: Mapping[str, object]) -> str:
-    """Return the statement for a row whose names are our own; a taken key changes nothing."""
-    names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
-    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608

@@ -1,0 +1,70 @@
+"""The inbox: what becomes of an event that arrives for a task. Decides, and does no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from agentfsm.contracts import canonical
+from agentfsm.errors import InvalidEvent
+from agentfsm.records import Commit, Inbound, Task
+from agentfsm.states import TERMINAL, State
+from agentfsm.waits import EARLY
+from agentfsm.workflow import Workflow
+
+_OWN = frozenset({"model", "runtime", "tool"})  # the sources of the runtime's own events
+
+UNKNOWN_TASK = "unknown_task"
+"""The reason of an event that came before its task; a later delivery is judged anew."""
+
+
+def inbound(source: str, event_id: str, kind: str, payload: object) -> Inbound:
+    """Return the event; raise InvalidEvent where it cannot be told apart from others, or stored."""
+    if not source.strip() or not event_id.strip() or not kind.strip():
+        raise InvalidEvent(f"an event needs source, event_id and kind; got {source!r}, {event_id!r}, {kind!r}")
+    if source in _OWN:
+        raise InvalidEvent(f"source {source!r} is the runtime's own; name the system that sent the event")
+    try:
+        canonical([source, event_id, kind, payload]).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidEvent(f"event {event_id!r} is no plain JSON: {error}") from error
+    return Inbound(source, event_id, kind, payload)
+
+
+def judge(workflow: Workflow, task: Task | None, event: Inbound, now: float) -> str | None:
+    """Return None where the event ends the task's wait, EARLY where its wait has not begun, else why not."""
+    if task is None:
+        return UNKNOWN_TASK
+    if task.fsm_state in TERMINAL:
+        return "finished"
+    stage = next((s for s in workflow.stages if s.wait and s.wait.accepts(event.source, event.kind)), None)
+    if stage is None or stage.wait is None:
+        return "unknown_kind"
+    if task.ending is not None or stage.left_when(task.business_state):
+        return "late"
+    waiting = task.fsm_state is State.WAITING_EXTERNAL and task.wait_until is not None
+    if not waiting or workflow.stage(task.business_state) is not stage:
+        return EARLY
+    if task.wait_until is not None and now >= task.wait_until:
+        return "late"
+    payload = stage.wait.parse(event.payload)
+    return "invalid_payload" if payload is None else stage.wait.refuse(task.business_state, payload)
+
+
+def filed(task: Task, event: Inbound, status: str, reason: str, now: float) -> Commit:
+    """Return the commit that keeps an event which moves nothing now: `held`, or `ignored` with a reason."""
+    told = f"event {event.source}/{event.event_id} {status} {reason}"
+    kept = replace(event, reason=reason)
+    return Commit(label=told, task=task, at=now, event=kept, audit=(note(event, status, reason),), moves=False)
+
+
+def repeated(task: Task, event: Inbound, now: float) -> Commit:
+    """Return the commit that notes another delivery of an event that is stored already."""
+    told = f"event {event.source}/{event.event_id} duplicate"
+    return Commit(label=told, task=task, at=now, audit=(note(event, "duplicate"),), moves=False)
+
+
+def note(event: Inbound, status: str, reason: str | None = None) -> dict[str, Any]:
+    """Return the audit row of an event: `applied`, `held`, `ignored` or `duplicate`. Its payload stays out."""
+    facts = {"source": event.source, "event_id": event.event_id, "event": event.kind, "reason": reason}
+    return {"kind": "event", "status": status, **facts}

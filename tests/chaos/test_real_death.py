@@ -1,0 +1,88 @@
+"""The agent's process kills itself at every boundary it passes, and is started again until its task has ended."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pytest_agent.chaos.death import Deaths
+from pytest_agent.invariants import Evidence, check_all
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+
+
+@pytest.fixture
+def memory():
+    """A folder in memory where there is one: what a killed process has written survives there as on a disk."""
+    memory = "/dev/shm"  # noqa: S108 - a fresh folder with a random name is made in it
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        yield Path(folder)
+
+
+def said(ending):
+    return {name: ending.final[name] for name in ("outcome", "cause", "answer")}
+
+
+@pytest.mark.parametrize(
+    ("name", "effects"),
+    [("support_refund", ["payments.refund"]), ("business_account", ["accounts.open", "contracts.send"])],
+)
+def test_killed_at_any_boundary_the_agent_ends_as_if_nothing_had_happened(memory, name, effects):
+    with Deaths(SCENARIOS / f"{name}.yaml", memory) as deaths:
+        whole, *killed = deaths.sweep()
+
+    assert [tool for tool, _ in whole.effects] == effects
+    assert whole.lives == 1
+    assert len(killed) == whole.final["passed"]
+    assert len(killed) > 20
+    for ending in killed:
+        assert ending.lives == 2, ending.died_at
+        assert ending.effects == whole.effects, ending.died_at
+        assert said(ending) == said(whole), ending.died_at
+        violations, _ = check_all(Evidence(ending.events, whole.events))
+        assert violations == [], ending.died_at
+
+
+def test_the_boundaries_lie_before_and_after_every_commit_model_call_and_tool_call(memory):
+    with Deaths(SCENARIOS / "support_refund.yaml", memory) as deaths:
+        places = [deaths.run(kill_at).died_at for kill_at in range(1, 10)]
+
+    assert places == [
+        "store:commit#1.before commit",
+        "store:commit#1.after commit",
+        "llm#1 asked",
+        "llm#1 answered",
+        "store:commit#2.before commit",
+        "store:commit#2.after commit",
+        "tool:orders.lookup#1 before-call",
+        "tool:orders.lookup#1 after-effect",
+        "tool:orders.lookup#1 replied",
+    ]
+
+
+def test_a_tool_that_does_not_dedupe_is_seen_to_pay_twice(memory):
+    careless = (SCENARIOS / "support_refund.yaml").read_text().replace("idempotent: true", "idempotent: false")
+    scenario = memory / "careless.yaml"
+    scenario.write_text(careless)
+    with Deaths(scenario, memory) as deaths:
+        whole, *killed = deaths.sweep()
+
+    paid_twice = [ending for ending in killed if len(ending.effects) == 2]
+    assert {ending.died_at for ending in paid_twice} == {
+        "tool:payments.refund#1 after-effect",
+        "tool:payments.refund#1 replied",
+        "store:commit#5.before commit",
+    }
+    for ending in paid_twice:
+        violations, _ = check_all(Evidence(ending.events, whole.events))
+        assert "I1" in {violation.id for violation in violations}
+
+
+def test_a_process_that_fails_by_itself_is_an_error_with_what_it_said(memory, capfd):
+    broken = memory / "broken.yaml"
+    broken.write_text("title: nothing else\n")
+    with Deaths(broken, memory) as deaths, pytest.raises(RuntimeError, match="ended by itself with 1"):
+        deaths.run(None)
+    assert "broken.yaml:1" in capfd.readouterr().err
