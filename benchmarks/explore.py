@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
-TESTS = '''
+TESTS = """
 import asyncio
 import httpx2
 import pytest
@@ -61,7 +61,7 @@ def bare(monkeypatch):
 def test_bare(bare):
     with asyncio.Runner() as runner:
         runner.run(agent())
-'''
+"""
 
 
 class Bench:

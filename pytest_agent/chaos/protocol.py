@@ -74,7 +74,7 @@ class _Protocol:
         finally:
             # Before the last run: whatever becomes of it, and of this process, the search is on record.
             failures = exploration.failures
-            guess = found is None and bool(failures) == (self._expected is not None)
+            guess = exploration.complete and bool(failures) == (self._expected is not None)
             self._record(passed=guess)
         if found is not None:
             exploration.conclude(Schedule(), self._nextitem, clean=lambda: found)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agentfsm import machine, waiting
 from agentfsm.acting import act
 from agentfsm.attempts import Reply, lost
+from agentfsm.committing import commit
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude, proceed
 from agentfsm.errors import AgentError, Conflict
@@ -181,8 +182,7 @@ class Driver:
         self._steps = draft.steps
 
     async def _write(self, change: Commit) -> None:
-        version = await self._parts.store.commit(change)
+        version = await commit(self._parts, change)
         self._claimed = self._claimed or change.claims
         if change.moves:
             self._task = replace(change.task, version=version)
-        self._parts.telling.tell(change, version)

@@ -7,6 +7,7 @@ from typing import Any
 
 from agentfsm import leases, states
 from agentfsm.budgets import Limits
+from agentfsm.committing import commit
 from agentfsm.driver import Driver
 from agentfsm.errors import Conflict, DefinitionError, InputChanged, UnknownTask
 from agentfsm.inbox import UNKNOWN_TASK, filed, inbound, judge, repeated
@@ -136,7 +137,7 @@ class Runtime:
         status = "held" if fate in {None, EARLY} else "ignored"
         row = task or Task(request_id, "", self._parts.workflow.label, states.State.INIT, "", now)
         change = filed(row, event, status, fate or EARLY, now) if seen is None else repeated(row, event, now)
-        self._parts.telling.tell(change, await store.commit(change))
+        await commit(self._parts, change)
         task = await self._known(request_id)
         if request_id in self._live or leases.left(task, self._parts.clock.time()):
             return claim(self._parts.workflow, *await snapshot(store, request_id))

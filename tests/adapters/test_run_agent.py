@@ -72,7 +72,7 @@ class Async:
         functools.partial(Async()),
         lambda task, end: async_agent(task, end=end),
     ],
-    ids=str,
+    ids=range(11),
 )
 def test_every_kind_of_callable(run_agent_here: AgentRunner, trace: Trace, agent: Any) -> None:
     result = run_agent_here(agent, "do", end="ne")

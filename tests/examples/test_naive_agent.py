@@ -39,12 +39,12 @@ def ask(messages: list) -> tuple[str, list]:
     return text, list(calls.values())
 
 
-def ask_again_and_again(messages: list) -> tuple[str, list]:
-    """To be on the safe side: three times, whatever went wrong. The SDK tries three times as well."""
+def ask_three_times(messages: list) -> tuple[str, list]:
+    """To be on the safe side, whatever went wrong. The SDK tries three times as well."""
     for attempt in range(3):
         try:
             return ask(messages)
-        except Exception:  # noqa: BLE001 - naive on purpose
+        except Exception:
             if attempt == 2:
                 raise
     raise AssertionError("unreachable")
@@ -54,7 +54,7 @@ def naive_agent(task: str, tools: dict) -> str:
     """Ask the model, run what it says, ask again, until it says something that is not a tool call."""
     messages = [{"role": "user", "content": task}]
     while True:
-        text, calls = ask_again_and_again(messages)
+        text, calls = ask_three_times(messages)
         if not calls:
             return text
         asked = [

@@ -51,7 +51,9 @@ def test_what_ships():
 
 def test_selecting():
     catalogue = load_catalogue()
-    assert [named.id for named in catalogue.select("tool.*")] == ["reply-lost", "reply-slow"]
+    tools = catalogue.select("tool.*")
+    assert {named.entry.layer for named in tools} == {"tool"}
+    assert [named.is_control for named in tools] == [False, True] * (len(tools) // 2)
     assert [named.id for named in catalogue.select(["reply-*", "reply-lost"])] == ["reply-lost", "reply-slow"]
     assert len(catalogue.select("*")) == len(list(catalogue))
     with pytest.raises(UsageError, match=r"no fault fits 'reply-lots'. Did you mean 'reply-lost'\?"):

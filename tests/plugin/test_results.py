@@ -46,7 +46,7 @@ SUITE = """
             await client.post(agents.URL, json=agents.body_of([{"role": "user", "content": "x"}]))
 
     @pytest.mark.xdist_group("mine")
-    @pytest.mark.chaos(faults=agents.FAULTS, expect_failure="no key", faults="reply-lost")
+    @pytest.mark.chaos(expect_failure="no key", faults="reply-lost")
     def test_expected(llm, sandbox):
         agents.run("refund", agents.stock(llm, sandbox), keys=False)
 """
@@ -159,7 +159,7 @@ def test_a_worker_that_dies_loses_nothing(project: pytest.Pytester, fresh: Fresh
     assert not (project.path / ".pytest_agent-2").exists()
 
 
-def test_two_sessions_at_once(project: pytest.Pytester, fresh: Fresh) -> None:
+def test_two_sessions_at_once(project: pytest.Pytester, fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     project.makepyfile(
         test_a="""
         import os, subprocess, sys
@@ -171,7 +171,8 @@ def test_two_sessions_at_once(project: pytest.Pytester, fresh: Fresh) -> None:
 
         def test_other_session():
             if "INNER" not in os.environ:
-                command = [sys.executable, "-m", "pytest", *OPTIONS, "test_a.py", "-k", "test_inner", *MORE]
+                more = os.environ["INNER_OPTIONS"].split()
+                command = [sys.executable, "-m", "pytest", *OPTIONS, "test_a.py", "-k", "test_inner", *more]
                 subprocess.run(command, env={**os.environ, "INNER": "1"}, check=True)
 
         @pytest.mark.chaos(faults="insufficient-quota")
@@ -179,10 +180,10 @@ def test_two_sessions_at_once(project: pytest.Pytester, fresh: Fresh) -> None:
             agents.run("refund", agents.stock(llm, sandbox))
 
         OPTIONS = "-p pytest_agent.plugin -p xdist -c fresh.ini --rootdir . --chaos".split()
-        MORE = ["-n", "2"]
         """
     )
-    for options, plugins in (((), ("pytest_agent.plugin",)), (("-n", "1"), WITH_XDIST)):
+    for options, plugins, inner in (((), ("pytest_agent.plugin",), "-n 2"), (("-n", "1"), WITH_XDIST, "")):
+        monkeypatch.setenv("INNER_OPTIONS", inner)
         fresh("--chaos", "-k", "outer or other", *options, plugins=plugins).assert_outcomes(passed=2, deselected=None)
         for folder, name in ((".pytest_agent", "outer"), (".pytest_agent-2", "inner")):
             (found,) = json.loads(bytes_of(project, folder))["tests"]
@@ -232,6 +233,7 @@ def test_an_interrupt_keeps_what_was_found(project: pytest.Pytester, fresh: Fres
     found = {entry["test"]: entry for entry in json.loads(bytes_of(project))["tests"]}
     assert found["test_a.py::test_first"]["complete"] is True
     assert found["test_a.py::test_second"]["complete"] is False
+    assert found["test_a.py::test_second"]["passed"] is False
     assert len(found["test_a.py::test_second"]["runs"]) == 7
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from agentfsm import AgentError, SQLiteStore
+from agentfsm.errors import StoreError
 
 
 def rows(bank):
@@ -220,7 +221,7 @@ def test_a_callback_that_was_held_in_time_counts_even_if_nobody_looks_before_the
         {"payload": "\ud800"},
         {"event_id": "\ud800"},
     ],
-    ids=str,
+    ids=range(8),
 )
 def test_an_event_without_an_identity_or_beyond_json_is_refused(bank, event):
     bank.run()
@@ -322,3 +323,21 @@ def test_a_held_callback_that_another_process_hears_first_is_left_to_it(bank):
     assert bank.run() == seen[0]
     assert seen[0].outcome == "success"
     assert [row["event"] for row in bank.moves()].count("callback_received") == 1
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize(("kind", "status"), [("contract.signed", "applied"), ("contract.lost", "ignored")])
+def test_an_event_whose_commit_fails_once_is_taken_once_and_is_no_duplicate_of_itself(bank, kind, status, side):
+    bank.run()
+    real, failed = bank.world.store.commit, []
+
+    async def commit(change):
+        if not failed:
+            failed.append(await real(change) if side == "after" else None)
+            raise StoreError("the connection was lost")
+        return await real(change)
+
+    bank.world.store.commit = commit
+    bank.deliver(kind)
+    assert [row[1] for row in bank.events()] == [status]
+    assert len(rows(bank)) == 1

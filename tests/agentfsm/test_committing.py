@@ -1,0 +1,52 @@
+"""A store that is busy, or whose acknowledgement is lost, costs time and nothing else."""
+
+import asyncio
+
+import pytest
+
+from agentfsm.errors import StoreError
+
+
+def breaks(world, number, side, times=1, code=None):
+    """Let commits from that number on fail before or after they are written, so many times."""
+    real, seen = world.store.commit, []
+
+    async def commit(change):
+        seen.append(change)
+        fails = number <= len(seen) < number + times
+        if fails and side == "before":
+            raise StoreError("database is locked", code=code)
+        version = await real(change)
+        if fails:
+            raise StoreError("the connection was lost", code=code)
+        return version
+
+    world.store.commit = commit
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_one_failure_at_any_commit_changes_neither_the_answer_nor_the_world(world, number, side):
+    breaks(world, number, side)
+    result = world.run()
+    assert (result.outcome, result.answer, len(world.refund_calls)) == ("success", "Refunded.", 1)
+    versions = [row["version"] for row in world.observed if row["kind"] == "transition"]
+    assert sorted(set(versions)) == list(range(1, 7))
+    assert asyncio.run(world.store.load("r1")).version == 6
+    assert len(world.clock.pauses) == 1
+
+
+def test_a_store_that_stays_broken_is_given_up_and_the_task_can_go_on_later(world):
+    breaks(world, 3, "before", times=5)
+    with pytest.raises(StoreError):
+        world.run()
+    assert len(world.clock.pauses) == 4
+    assert world.run().outcome == "success"
+    assert len(world.ledger) == 1
+
+
+def test_what_no_repetition_can_heal_is_not_repeated(world):
+    breaks(world, 1, "before", code="store_closed")
+    with pytest.raises(StoreError):
+        world.run()
+    assert world.clock.pauses == []
