@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help chaos test lint lock clean
+.PHONY: help chaos test bench lint lock clean
 
 help:
 	@echo "make chaos   run the shipped scenario and the naive example under every fault"
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
+	@echo "make bench   what a run costs, beside the same run under bare interception"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile requirements.lock anew"
 
@@ -29,6 +30,9 @@ chaos: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/explore.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

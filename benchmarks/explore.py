@@ -128,7 +128,10 @@ def main() -> int:
     bench = Bench(rounds, runs)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_bench.py").write_text(TESTS)
-        pytest.main(["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--rootdir", folder, folder], plugins=[bench])
+        pytest.main(
+            ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:asyncio", "--rootdir", folder, folder],
+            plugins=[bench],
+        )
     print("\n".join(bench.lines))
     return 0 if bench.lines and float(bench.lines[-2].split(": ")[1].split()[0]) >= 0.75 else 1
 
