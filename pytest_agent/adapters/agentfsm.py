@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from agentfsm import AgentError, Commit, OpenAIChat, Runtime, SQLiteStore
-from agentfsm.errors import UnknownTask
+from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
+from agentfsm.errors import StoreError, UnknownTask
 from agentfsm.ports import Store
 from pytest_agent.adapters.arrivals import Arrival, Mailbox
 from pytest_agent.faults.effect import StoreEffect
@@ -22,9 +22,6 @@ from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.sandbox import Sandbox
 from pytest_agent.trace import AgentEvent, EventDelivered, StoreCommitted
-
-_STORE_ERROR = next(kind for kind in AgentError.__subclasses__() if kind.default_code == "store")
-"""What the runtime's stores raise; it is known by its code, for the runtime's door does not hand it out."""
 
 Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 
@@ -76,7 +73,7 @@ class ObservedStore:
             if reason is not None:
                 written = "after it was written" if site.phase == "after" else "before anything was written"
                 self._seams.struck(fault, site, f"the commit failed {written}: {reason}")
-                raise _STORE_ERROR(reason, reason=reason)
+                raise StoreError(reason, reason=reason)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
