@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = r"(?<![:/\w.])(?:/[^\s:'\"]+)?/(?=site-packages/|lib/python\d)"
+_OURS = f"{Path(__file__).resolve().parents[2]}/"
+"""Where this package itself is, for one that is installed from a checkout."""
 _ALWAYS = (
     (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "0x…"),
     (re.compile(r"\b(Task|Thread|ThreadPoolExecutor|asyncio|AnyIO worker thread)-\d+(_\d+)?"), r"\1"),
@@ -35,7 +37,7 @@ def _text(text: str, root: Path, temporary: Path | None) -> str:
         text = pattern.sub(replacement, text)
     if "/" not in text:
         return text
-    text = re.sub(_LIBRARIES, "", text)
+    text = re.sub(_LIBRARIES, "", text).replace(_OURS, "")
     if temporary is not None:
         text = _without(text, str(temporary), "TMP")
     text = text.replace(f"{root}/", "").replace(str(root), ".")
