@@ -179,17 +179,17 @@ def test_lines_of_a_timeline() -> None:
     ],
 )
 def test_what_is_of_this_machine_only_is_taken_out(text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {"ROOT": "/work/project", "TEMP": "/scratch/x", "HOME/": "/home/me/"}
+    places = {"ROOT": "/srv/project", "TEMP": "/scratch/x", "HOME/": "/home/me/"}
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setattr("tempfile.tempdir", "/scratch/x")
     for name, path in places.items():
         text = text.replace(name, path)
-    assert canonical({"a": [text, 1, None]}, Path("/work/project")) == {"a": [expected, 1, None]}
+    assert canonical({"a": [text, 1, None]}, Path("/srv/project")) == {"a": [expected, 1, None]}
 
 
 def test_the_temporary_folders_of_a_session_are_taken_out() -> None:
-    place = Place("a.py::b", Path("/work"), temporary=Path("/work/tmp/session-3"))
-    assert place.plain("/work/tmp/session-3/test_a0/db and /work/a.py") == "TMP and a.py"
+    place = Place("a.py::b", Path("/srv"), temporary=Path("/srv/tmp/session-3"))
+    assert place.plain("/srv/tmp/session-3/test_a0/db and /srv/a.py") == "TMP and a.py"
 
 
 def test_replay_lines() -> None:
