@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.faults.schedule import Schedule
+from pytest_agent.run import Run
+
 pytest_plugins = ["pytester"]
 
 # An inner session that runs in this process forgets every module it was the first to import. What they all need is
@@ -29,6 +33,24 @@ for _name in (
     importlib.import_module(_name)
 
 AGENTS = Path(__file__).with_name("agents_under_test.py")
+
+
+@pytest.fixture
+def run_under(tmp_path: Path) -> Callable[..., Run]:
+    """`run_under("reply-lost@tool:refund#1")`: a Run without the plugin around it; `with run.inside(): ...`."""
+
+    def make(text: str = "") -> Run:
+        schedule = Schedule.parse(text) if text else Schedule()
+        return Run(
+            "test",
+            schedule=schedule,
+            armed=load_catalogue().arm(schedule),
+            seed=0,
+            trace_file=None,
+            ledger=tmp_path / "ledger.jsonl",
+        )
+
+    return make
 
 
 @pytest.fixture
