@@ -70,7 +70,6 @@ class Run:
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
         self._random = random.getstate()
-        self._depth = 0
         random.seed(f"{seed}:{test}")
         self._own_random = random.getstate()
         self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
