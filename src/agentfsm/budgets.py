@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from agentfsm.errors import DefinitionError
@@ -32,14 +32,28 @@ class Limits:
     """Turns in a row that may be answered with a reason instead of a result."""
     same_call: int = 3
     """Calls of one tool with the same arguments."""
+    cost_usd: float | None = None
+    """USD, by the prices of the models; None: not limited."""
+    depth: int = 3
+    """Tasks below one another that hand work down."""
+    per_tool: Mapping[str, int] = field(default_factory=dict)
+    """Attempts at one tool, by its name."""
+    parallel: int = 8
+    """Steps of one task that run at the same time."""
+    no_progress: int = 10
+    """Successful calls in a row that leave the business state as it was."""
     lease_s: float = 30.0
     """Seconds without a commit, at least `step_s`, after which another worker may take the task over."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
+            if value is None or item.name == "per_tool":
+                continue
             if value < (0 if item.name == "corrections" else 1e-9):
                 raise DefinitionError(f"Limits({item.name}={value!r}) allows nothing; give a larger value")
+        if bad := sorted(tool for tool, most in self.per_tool.items() if most < 1):
+            raise DefinitionError(f"Limits(per_tool=...) allows nothing for {bad}; give at least 1 or leave it out")
 
     def describe(self) -> dict[str, Any]:
         """Return the limits as plain data."""

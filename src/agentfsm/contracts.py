@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,7 +30,11 @@ class ToolContract:
     """One version of one tool.
 
     `timeout_s` bounds one call. `effects` names what it changes in the world. `compensates` names the tool
-    whose effect this one undoes.
+    whose effect this one undoes. A `destructive` tool runs only after a person has approved the very call, and so
+    does one with `approval=True`. `example` is a reply that a dry run and a shadow take for the tool's own.
+    `error_codes` are all the `error_code`s it may give (empty: any). `deprecated` says what to use instead.
+    `flag` names the flag without which it is not to be had. `concurrency` is how many calls run at once in one
+    process, `per_minute` how many begin within 60 s; None: as many as come.
     """
 
     name: str
@@ -41,6 +46,14 @@ class ToolContract:
     description: str = ""
     effects: tuple[str, ...] = ()
     compensates: str | None = None
+    destructive: bool = False
+    approval: bool = False
+    example: Mapping[str, Any] | None = None
+    error_codes: frozenset[str] = frozenset()
+    deprecated: str | None = None
+    flag: str | None = None
+    concurrency: int | None = None
+    per_minute: float | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_s <= 0:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agentfsm.contracts import ToolContract
-from agentfsm.records import Commit, Inbound, Step, Task
+from agentfsm.records import Commit, Control, Inbound, Incident, Receipt, Step, Task
 from agentfsm.turns import ModelRequest, Turn
 
 
@@ -45,8 +45,43 @@ class Tool(Protocol):
 class Store(Protocol):
     """Durable state with one write door."""
 
-    async def commit(self, change: Commit) -> int:
-        """Write all of it or nothing; return the version. Raise Conflict on a stale version or fence."""
+    async def commit(self, change: Commit) -> Receipt:
+        """Write all of it or nothing. Raise Conflict on a stale version or fence."""
+        ...
+
+    async def claim(self, owner: str, labels: Sequence[str], now: float, lease_s: float, limit: int) -> list[Task]:
+        """Take up to `limit` tasks of these workflows that have something to do and nobody is at.
+
+        That is: not at their end, no live lease, and `next_run_at` has come, or is not set although they are not
+        waiting, or their cancellation was asked for. Fence, owner and lease are changed, the version is not.
+        """
+        ...
+
+    async def request_cancel(self, request_id: str) -> bool:
+        """Ask that the task be cancelled, whoever is at it; return whether it was still under way."""
+        ...
+
+    async def controls(self) -> tuple[int, dict[str, Control]]:
+        """Return the number of the last change, and every control by its key."""
+        ...
+
+    async def set_control(self, key: str, value: Any, at: float, *, expected: int | None = None) -> int:
+        """Write a control and an audit row of it; return its new version.
+
+        With `expected`, raise Conflict where its version is another one (0: not written yet).
+        """
+        ...
+
+    async def tasks(self, *, state: str | None = None, label: str | None = None, limit: int = 50) -> list[Task]:
+        """Return tasks, the last changed first."""
+        ...
+
+    async def outcomes(self, name: str) -> dict[str, dict[str, int]]:
+        """Return how often live tasks of a workflow ended how: `{"name@version": {"success": 3, ...}}`."""
+        ...
+
+    async def incidents(self, *, limit: int = 100) -> list[Incident]:
+        """Return incidents, the last first."""
         ...
 
     async def load(self, request_id: str) -> Task | None:

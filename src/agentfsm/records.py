@@ -9,6 +9,8 @@ from typing import Any, Literal
 from agentfsm.states import State
 
 Outcome = Literal["success", "partial", "failed", "cancelled", "limit", "unknown"]
+Mode = Literal["live", "dry_run", "shadow"]
+"""How a task acts on the world: `dry_run` and `shadow` answer every tool that has an effect with its example."""
 IN_DOUBT = "in_doubt"
 """`error_code` of an attempt whose reply did not come."""
 INTERRUPTED = "interrupted"
@@ -21,7 +23,9 @@ class Task:
 
     `ending` is an end that is decided while committed effects are still being undone. `wait_until` is set in a
     declared wait only, `waited_s` sums the past ones. `owner` has the task until `lease_until`; `fence` counts
-    how often it was claimed.
+    how often it was claimed. `next_run_at` is when a task that nobody is at goes on by itself: after a pause between
+    two attempts, or at the end of a wait. `workflow` is name and version: a task stays on those it started with.
+    `depth` counts how many tasks above this one have handed work down to it.
     """
 
     request_id: str
@@ -33,13 +37,16 @@ class Task:
     attempt: int = 1
     business_state: Mapping[str, Any] = field(default_factory=dict)
     last_error: str | None = None
-    budget_used: Mapping[str, int] = field(default_factory=dict)
+    budget_used: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
     cause: str | None = None
     answer: str = ""
     ending: Mapping[str, Any] | None = None
     wait_until: float | None = None
     waited_s: float = 0.0
+    next_run_at: float | None = None
+    mode: Mode = "live"
+    depth: int = 0
     owner: str | None = None
     lease_until: float = 0.0
     fence: int = 0
@@ -51,7 +58,11 @@ class Step:
     """One attempt of one step. Written `pending` before it acts, finished once, never deleted.
 
     `kind` is `model`, `tool`, `refusal` (a proposal that was answered with a reason and never ran), `event`
-    (something that a wait was for), or `undo` (a tool call that compensates the effect of step `undoes`).
+    (something that a wait was for), or `undo` (a tool call that compensates the effect of step `undoes`). An attempt
+    ends as `in_doubt` where its effect may have happened and its reply did not come.
+
+    `not_before` is the time before which a pending attempt may not begin. `stands_in_for` names the step whose
+    answer this one gives instead. `model` and `prompt` (name, version and hash) say who was asked and how.
     """
 
     request_id: str
@@ -60,7 +71,7 @@ class Step:
     kind: Literal["model", "tool", "refusal", "event", "undo"]
     input_hash: str
     created_at: float
-    status: Literal["pending", "success", "failed"] = "pending"
+    status: Literal["pending", "success", "failed", "in_doubt"] = "pending"
     tool: str | None = None
     call_id: str = ""
     effect_class: str = "pure"
@@ -69,6 +80,12 @@ class Step:
     error_code: str | None = None
     finished_at: float | None = None
     undoes: int | None = None
+    stands_in_for: int | None = None
+    not_before: float | None = None
+    tool_version: int | None = None
+    error_class: str | None = None
+    model: str | None = None
+    prompt: str | None = None
 
     @property
     def key(self) -> str:
@@ -91,11 +108,34 @@ class Inbound:
 
 
 @dataclass(frozen=True)
+class Control:
+    """One value that all workers share: a flag, the kill switch, the state of a breaker. Plain JSON."""
+
+    key: str
+    value: Any
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A serious failure, as operators see it. `data` is masked already; `key` is the same for incidents of one kind."""
+
+    request_id: str
+    key: str
+    code: str
+    error_class: str
+    workflow: str
+    at: float
+    prompt: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Commit:
     """One transaction: the task under a check of version and fence, its steps, the inbound event, the audit.
 
     One that `claims` raises the fence by one. One that does not move (`moves=False`) leaves the task as it is
-    and stores an event or a note about it.
+    and stores an event or a note about it. `controls` are written whatever their version was.
     """
 
     label: str
@@ -105,8 +145,22 @@ class Commit:
     inserted: tuple[Step, ...] = ()
     event: Inbound | None = None
     audit: tuple[Mapping[str, Any], ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    controls: tuple[Control, ...] = ()
     claims: bool = False
     moves: bool = True
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a commit tells: the task's new version, and what others have asked for meanwhile.
+
+    `controls` is the number of the last change of any control; `cancel` says that the task is to be cancelled.
+    """
+
+    version: int
+    controls: int = 0
+    cancel: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,5 +49,7 @@ class ModelRequest(_Frozen):
 
     key: str
     messages: tuple[Message, ...]
+    answer: dict[str, Any] | None = None
+    """The JSON schema that a final text has to satisfy; None: any text."""
     tools: tuple[dict[str, Any], ...] = ()
     """Each `{"name", "description", "parameters"}`, the last a JSON schema."""

@@ -25,7 +25,8 @@ class Wait:
 
     It begins where `begins_when` holds, with `says` as the answer so far; without `begins_when` it begins with a
     plain text of the model, which is then a question. `cause` names it in results; a task whose wait has expired
-    fails with `timeout_cause` and answers `timeout_says`. `tell` puts an event into words for the model, `fold`
+    fails with `timeout_cause` and answers `timeout_says`, or goes on with the business state that `expired` gives:
+    a wait of no `kinds` that goes on is a timer. `tell` puts an event into words for the model, `fold`
     into the business state; `refuse` returns None, or the code why an event does not belong to this task.
     """
 
@@ -39,6 +40,7 @@ class Wait:
     fold: Callable[[Business, str, Payload], Business] = _same
     refuse: Callable[[Business, Payload], str | None] = lambda _business, _payload: None
     begins_when: Callable[[Business], bool] | None = None
+    expired: Callable[[Business], Business] | None = None
     says: str = ""
     timeout_says: str = ""
 

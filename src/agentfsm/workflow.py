@@ -3,25 +3,63 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentfsm.contracts import Effect, ToolContract
 from agentfsm.errors import DefinitionError
+from agentfsm.fallbacks import Fallback
+from agentfsm.prompts import Prompt
 from agentfsm.waits import Business, Wait
 
 Arguments = Mapping[str, Any]
 
 
+Calls = Sequence[tuple[str, Arguments]]
+"""Tools and their arguments."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for."""
+    """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for.
+
+    A branch is a stage that `applies_when` the business state says so. With `calls` the orchestrator itself makes
+    the calls of the stage, all of one list at once, and asks again until the stage is left: no model is needed for
+    what is known beforehand. With `parallel`, pure calls of one turn run at once. `role` names who is asked here.
+    `visits` bounds how often the stage may be entered (None: as the budget allows), and so every loop through it.
+    """
 
     name: str
     tools: frozenset[str]
     left_when: Callable[[Business], bool]
     wait: Wait | None = None
+    applies_when: Callable[[Business], bool] = lambda _business: True
+    calls: Callable[[Business], Calls] | None = None
+    parallel: bool = False
+    role: str | None = None
+    visits: int | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who the model is in a stage: its own prompt, and no more tools than it needs."""
+
+    prompt: Prompt
+    tools: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Never:
+    """Something this workflow does under no circumstances, whoever proposes it.
+
+    `forbids` takes the tool, its arguments and the business state.
+    """
+
+    name: str
+    forbids: Callable[[str, Arguments, Business], bool]
 
 
 @dataclass(frozen=True)
@@ -44,7 +82,10 @@ class Workflow:
     call. A guard returns None, or the reason why these arguments are refused now. `done_when` is the
     post-condition of success; `goal` says it in words for the model. `aborted_when` says that it can no longer
     be reached. `compensations` maps a tool with an effect to a function of its arguments and its answer, which
-    returns the arguments of the tool whose contract compensates it.
+    returns the arguments of the tool whose contract compensates it. `prompt` replaces `instructions` where it is
+    given. `answers` is what the orchestrator answers once the task is done, in place of a last text of the model;
+    `answer_schema` is what such a text has to satisfy, as JSON. `fallbacks` are tried in order where a tool cannot
+    do its work and nothing is in doubt.
     """
 
     name: str
@@ -60,6 +101,12 @@ class Workflow:
     aborted_when: Callable[[Business], Abort | None] = field(default=lambda _business: None)
     guards: Mapping[str, Callable[[Business, Arguments], str | None]] = field(default_factory=dict)
     compensations: Mapping[str, Callable[[Arguments, Mapping[str, Any]], Arguments]] = field(default_factory=dict)
+    prompt: Prompt | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    never: tuple[Never, ...] = ()
+    answers: Callable[[Business], str] | None = None
+    answer_schema: type[BaseModel] | None = None
+    fallbacks: Mapping[str, tuple[Fallback, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = {contract.name for contract in self.contracts}
@@ -94,8 +141,10 @@ class Workflow:
         return [c for c in self.contracts if any(c.name in stage.tools for stage in self.stages)]
 
     def stage(self, business: Business) -> Stage:
-        """Return the first stage not yet left behind; the last one stays for good."""
-        return next((s for s in self.stages if not s.left_when(business)), self.stages[-1])
+        """Return the first stage that applies and is not yet left behind; the last one stays for good."""
+        return next(
+            (s for s in self.stages if s.applies_when(business) and not s.left_when(business)), self.stages[-1]
+        )
 
     def refusal(self, business: Business, tool: str) -> tuple[str, str] | None:
         """Return `(code, reason)` where the tool is unknown or not allowed in this stage, else None."""
