@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from agentfsm.states import State
 
@@ -17,15 +17,27 @@ INTERRUPTED = "interrupted"
 """The cause of that where the process ended first."""
 
 
+class _Record:
+    """A frozen record that is copied with changes many times a step."""
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; five times as fast as `dataclasses.replace`."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
+
+
 @dataclass(frozen=True)
-class Task:
+class Task(_Record):
     """The task row. `version` is the one it was read at: 0 means that it is not stored yet.
 
     `ending` is an end that is decided while committed effects are still being undone. `wait_until` is set in a
     declared wait only, `waited_s` sums the past ones. `owner` has the task until `lease_until`; `fence` counts
     how often it was claimed. `next_run_at` is when a task that nobody is at goes on by itself: after a pause between
     two attempts, or at the end of a wait. `workflow` is name and version: a task stays on those it started with.
-    `depth` counts how many tasks above this one have handed work down to it.
+    `depth` counts how many tasks above this one have handed work down to it. `asked` is what a person is asked for
+    while the task waits for an approval or an answer: `{"kind", "id", "tool", "arguments", ...}`. `cancel_requested`
+    is read and never written with the row: whoever asks does so beside the worker that has the task.
     """
 
     request_id: str
@@ -45,8 +57,10 @@ class Task:
     wait_until: float | None = None
     waited_s: float = 0.0
     next_run_at: float | None = None
+    asked: Mapping[str, Any] | None = None
     mode: Mode = "live"
     depth: int = 0
+    cancel_requested: bool = field(default=False, compare=False)
     owner: str | None = None
     lease_until: float = 0.0
     fence: int = 0
@@ -54,7 +68,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(_Record):
     """One attempt of one step. Written `pending` before it acts, finished once, never deleted.
 
     `kind` is `model`, `tool`, `refusal` (a proposal that was answered with a reason and never ran), `event`
