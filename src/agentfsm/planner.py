@@ -63,9 +63,9 @@ class Await:
 
 @dataclass(frozen=True)
 class Approve:
-    """Ask a person whether this call may be run; `id` names the very call."""
+    """Ask a person whether this call may be run; `hash` is that of the very call."""
 
-    id: str
+    hash: str
     call: RunTool
 
 
@@ -201,10 +201,10 @@ def check(
 
 
 def _approved(task: Task, history: Sequence[Step], run: RunTool, same: int) -> RunTool | Refuse | Approve:
-    name = digest([task.request_id, run.tool, dict(run.arguments), same])[:16]
-    given = next((s.output_data for s in history if s.kind == "event" and s.output_data.get("approval") == name), None)
+    wanted = digest([run.tool, dict(run.arguments), same])
+    given = next((s.output_data for s in history if s.kind == "event" and s.output_data.get("call") == wanted), None)
     if given is None:
-        return Approve(name, run)
+        return Approve(wanted, run)
     if given["verdict"] == "granted":
         return run
     why = f": {given['reason']}" if given.get("reason") else ""

@@ -34,9 +34,14 @@ def begin(draft: Draft, wait: Wait, answer: str) -> None:
 def ask_approval(parts: Parts, draft: Draft, wanted: Approve) -> None:
     """Stop here until a person has approved the very call."""
     call = wanted.call
-    asked = {"kind": "approval", "id": wanted.id, "tool": call.tool, "arguments": dict(call.arguments)}
-    answer = f"{call.tool} needs an approval before it runs."
-    _ask(draft, {**asked, "call_id": call.call_id}, answer, parts.approval_s)
+    asked = {
+        "kind": "approval",
+        "id": draft.new("event", None).key,
+        "tool": call.tool,
+        "arguments": dict(call.arguments),
+        "call": wanted.hash,
+    }
+    _ask(draft, asked, f"{call.tool} needs an approval before it runs.", parts.approval_s)
 
 
 def ask_person(draft: Draft, dead: Step, timeout_s: float) -> None:
@@ -120,7 +125,7 @@ def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
     told = {"by": payload["by"], "reason": payload.get("reason", "")}
     if asked["kind"] == "approval":
         verdict = "granted" if event.kind == GRANTED else "refused"
-        draft.receive(event, approval=asked["id"], verdict=verdict, **told)
+        draft.receive(event, call=asked["call"], verdict=verdict, **told)
         draft.note("approval", **{"id": asked["id"], "verdict": verdict, "by": payload["by"]})
         _leave(draft, Event.CALLBACK_RECEIVED, asked["since"])
         return None
@@ -139,12 +144,12 @@ def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
 
 
 def _expired(draft: Draft, asked: Any) -> None:
-    told = {"approval": asked["id"], "verdict": "expired", "by": "", "reason": ""}
     if asked["kind"] == "person":
         dead = next(s for s in reversed(draft.steps) if s.step_id == asked["step"])
         none = {"error": "person_timeout", "reason": "nobody answered in time"}
         draft.stand_in(dead, "failed", "person_timeout", none)
     else:
+        told = {"call": asked["call"], "verdict": "expired", "by": "", "reason": ""}
         step = draft.new("event", told, input_data={"kind": "approval.expired"}, output_data=told)
         draft.insert(step.but(status="success", finished_at=draft.now))
     draft.note("expired", what=asked["kind"], id=asked["id"])
