@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentfsm.attempts import Reply, call_model, call_tool, not_sent
-from agentfsm.breaker import Blocked
+from agentfsm.breaker import Blocked, healthy
 from agentfsm.contracts import Effect, digest
 from agentfsm.conversation import build
 from agentfsm.delegating import DEPTH
@@ -26,36 +26,38 @@ async def act(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadl
             raise InputChanged(f"{step.key} was opened with another request; nothing was sent", key=step.key)
         name, model = parts.model_for(steps, step)
         return await call_model(model, name, request, deadline, parts.price)
-    if task.mode != "live" and parts.tools[step.tool or ""].contract.effect is not Effect.PURE:
-        return Reply(output=parts.tools[step.tool or ""].contract.check(parts.tools[step.tool or ""].contract.example))
+    contract = parts.tools[step.tool or ""].contract
+    if task.mode != "live" and contract.effect is not Effect.PURE:
+        return Reply(output=contract.check(contract.example))
     return await _call(parts, task, steps, step, deadline)
 
 
 async def _call(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:
     tool = parts.tools[step.tool or ""]
-    now = parts.clock.time()
-    blocked = await parts.breakers.allow(tool.contract.name, parts.board.controls, now, task.owner or "")
-    if isinstance(blocked, Blocked):
-        return not_sent("breaker_open", retry_after_s=max(0.0, blocked.until - now))
-    doubt = any(s.step_id == step.step_id and s.status == "in_doubt" for s in steps)
-    ask_first = doubt and tool.contract.effect is Effect.QUERYABLE
-    DEPTH.set(task.depth)
-    throttle = parts.throttles.get(tool.contract.name)
-    if throttle is None:
-        reply = await call_tool(tool, step.input_data, step.key, deadline, ask_first=ask_first)
-    else:
-        try:
-            async with throttle.slot(deadline):
-                reply = await call_tool(tool, step.input_data, step.key, deadline, ask_first=ask_first)
-        except NotSent as error:
-            return not_sent("throttled", retry_after_s=error.retry_after_s)
-    sick = reply.error in {ErrorClass.TRANSIENT, ErrorClass.CONTRACT_VIOLATION}
-    await parts.breakers.record(
-        tool.contract.name, parts.board.controls, parts.clock.time(), task.owner or "", ok=not sick
-    )
-    if reply.output is None or step.kind == "undo":
+    name, caller = tool.contract.name, f"{step.key}/{step.attempt}"
+    allowed = await parts.breakers.allow(parts.board.controls, name, caller)
+    if isinstance(allowed, Blocked):
+        return not_sent("breaker_open", retry_after_s=max(0.0, allowed.until - parts.clock.time()))
+    reply = await _send(parts, task, steps, step, deadline)
+    await parts.breakers.record(parts.board.controls, name, caller, healthy(reply.error, reply.code))
+    if reply.output is None or step.stands_in_for is None:
         return reply
     try:
         return reply.but(output=mapped(parts, steps, step, reply.output))
     except ContractViolation as error:
         return Reply(error=ErrorClass.CONTRACT_VIOLATION, code=error.code, reason=str(error), doubt=True)
+
+
+async def _send(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:
+    tool = parts.tools[step.tool or ""]
+    doubt = any(s.step_id == step.step_id and s.status == "in_doubt" for s in steps)
+    ask_first = doubt and tool.contract.effect is Effect.QUERYABLE
+    DEPTH.set(task.depth)
+    throttle = parts.throttles.get(tool.contract.name)
+    if throttle is None:
+        return await call_tool(tool, step.input_data, step.key, deadline, ask_first=ask_first)
+    try:
+        async with throttle.slot(deadline):
+            return await call_tool(tool, step.input_data, step.key, deadline, ask_first=ask_first)
+    except NotSent as error:
+        return not_sent("throttled", retry_after_s=error.retry_after_s)

@@ -79,7 +79,7 @@ def _take(parts: Parts, draft: Draft, dead: Step, fallback: Fallback) -> bool:
 
 def _other_tool(parts: Parts, draft: Draft, dead: Step, fallback: OtherTool) -> bool:
     contract = parts.tools[fallback.tool].contract
-    if parts.switches.tool_disabled(contract) is not None:
+    if parts.switches.tool_disabled(contract, draft.now) is not None:
         return False
     try:
         arguments = contract.parse_plain(fallback.arguments(dead.input_data))

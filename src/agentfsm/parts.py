@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentfsm.attempts import Price
-from agentfsm.breaker import Breakers
+from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits, over, plus
 from agentfsm.contracts import Effect
 from agentfsm.draft import Draft

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agentfsm.budgets import Limits
-from agentfsm.contracts import Effect, canonical, digest
+from agentfsm.contracts import Effect, ToolContract, canonical, digest
 from agentfsm.conversation import latest
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
-from agentfsm.policy import Switches
 from agentfsm.records import Outcome, Step, Task
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
 from agentfsm.waits import Wait
 from agentfsm.workflow import Workflow
 
+Off = Callable[[ToolContract], str | None]
+"""Says why a tool is not to be had now, or None."""
 CORRECTABLE = frozenset({"invalid_input", "truncated"})
 """Codes of failed steps that the model is told about; every other failed step ends the task or falls back."""
 
@@ -82,7 +83,7 @@ class End:
 Decision = AskModel | RunTools | Refuse | Await | Approve | End
 
 
-def decide(workflow: Workflow, limits: Limits, switches: Switches, task: Task, steps: Sequence[Step]) -> Decision:
+def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequence[Step]) -> Decision:
     """Return what to do after these steps. Called again after every refusal, so each call gets its answer."""
     history = latest(steps)
     cause = _too_many_corrections(history, limits.corrections)
@@ -95,21 +96,21 @@ def decide(workflow: Workflow, limits: Limits, switches: Switches, task: Task, s
         return End(Event.LIMIT_REACHED, "limit", "limit_visits")
     last = max((i for i, s in enumerate(history) if s.kind == "model"), default=None)
     if last is None:
-        return _ahead(workflow, limits, switches, task, history)
+        return _ahead(workflow, limits, off, task, history)
     if history[last].status != "success":
         return AskModel()
     turn, since = Turn.model_validate(history[last].output_data), history[last + 1 :]
     answered = {step.call_id for step in since}
     waiting = [call for call in turn.calls if call.id not in answered]
     if waiting:
-        return _proposed(workflow, limits, switches, task, history, waiting)
+        return _proposed(workflow, limits, off, task, history, waiting)
     if since or turn.calls:
-        return _ahead(workflow, limits, switches, task, history)
+        return _ahead(workflow, limits, off, task, history)
     return _final(workflow, task, history, turn.text)
 
 
 def _ahead(
-    workflow: Workflow, limits: Limits, switches: Switches, task: Task, history: Sequence[Step]
+    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step]
 ) -> Decision:
     """Return what follows where no call of the model is open: an end, a wait, calls of our own, or the model."""
     business = task.business_state
@@ -127,7 +128,7 @@ def _ahead(
     group: list[RunTool] = []
     for tool, arguments in wanted[: limits.parallel]:
         call = ToolCall(id="", name=tool, arguments=canonical(dict(arguments)))
-        checked = check(workflow, limits, switches, task, [*history], call)
+        checked = check(workflow, limits, off, task, [*history], call)
         if isinstance(checked, Refuse):
             return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
         if not isinstance(checked, RunTool):
@@ -139,19 +140,19 @@ def _ahead(
 def _proposed(
     workflow: Workflow,
     limits: Limits,
-    switches: Switches,
+    off: Off,
     task: Task,
     history: Sequence[Step],
     waiting: Sequence[ToolCall],
 ) -> Decision:
     """Return what becomes of the first open call of a turn, and of the pure ones after it where they may run at once."""
-    first = check(workflow, limits, switches, task, history, waiting[0])
+    first = check(workflow, limits, off, task, history, waiting[0])
     if not isinstance(first, RunTool):
         return first
     group = [first]
     if workflow.stage(task.business_state).parallel and _pure(workflow, first):
         for call in waiting[1 : limits.parallel]:
-            other = check(workflow, limits, switches, task, history, call)
+            other = check(workflow, limits, off, task, history, call)
             same = isinstance(other, RunTool) and any(
                 (other.tool, other.arguments) == (one.tool, one.arguments) for one in group
             )
@@ -167,7 +168,7 @@ def _pure(workflow: Workflow, call: RunTool) -> bool:
 
 
 def check(
-    workflow: Workflow, limits: Limits, switches: Switches, task: Task, history: Sequence[Step], call: ToolCall
+    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step], call: ToolCall
 ) -> RunTool | Refuse | Approve | End:
     """Return whether a call may run here and now, whoever wants it."""
     business = task.business_state
@@ -176,8 +177,8 @@ def check(
     if refusal is not None or contract is None:
         code, reason = refusal or ("unknown_tool", f"There is no tool {call.name!r}.")
         return Refuse(call.name, call.id, code, reason)
-    if (off := switches.tool_disabled(contract)) is not None:
-        return Refuse(call.name, call.id, "tool_disabled", off)
+    if (why := off(contract)) is not None:
+        return Refuse(call.name, call.id, "tool_disabled", why)
     try:
         arguments = contract.parse(call.arguments)
     except InvalidArguments as error:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentfsm.contracts import canonical
 from agentfsm.conversation import latest
 from agentfsm.errors import AgentError, Conflict, DefinitionError
-from agentfsm.ports import Store
 from agentfsm.reading import snapshot
-from agentfsm.records import Control, Step, Task, TaskResult
-from agentfsm.rollout import Rollout, choose, judge
+from agentfsm.records import Step, Task, TaskResult
+from agentfsm.rollout_plan import Rollout, choose, judge
 from agentfsm.states import TERMINAL
+from agentfsm.switchboard import Switchboard
 from agentfsm.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -22,51 +23,59 @@ SHADOW = "~shadow"
 """What the id of a shadow adds to that of the task it follows."""
 
 
-class Canary:
-    """The rollout of one workflow. Without a `Rollout`, every new task starts on the newest version."""
+class RollingOut:
+    """The rollout of one workflow: the one it was given, or the one that the control `rollout:NAME` holds by now.
 
-    def __init__(self, newest: Workflow, labels: tuple[str, ...], rollout: Rollout | None, store: Store) -> None:
-        self._newest = newest
-        self._rollout = rollout
-        self._store = store
-        self._key = f"rollout:{newest.name}"
-        if rollout is not None:
-            named = {rollout.stable, rollout.canary, rollout.shadow} - {None}
-            if missing := sorted(v for v in named if v is not None and f"{newest.name}@{v}" not in labels):
-                raise DefinitionError(f"the rollout names versions {missing} of {newest.name!r}; here are {labels}")
+    Without any, every new task starts on the newest version.
+    """
 
-    def label_for(self, request_id: str, controls: Mapping[str, Control]) -> str:
-        """Return the version a new task starts on; a canary that was taken back gets none."""
-        if self._rollout is None:
-            return self._newest.label
-        taken_back = self._key in controls and bool((controls[self._key].value or {}).get("rolled_back"))
-        version = self._rollout.stable if taken_back else choose(self._rollout, self._newest.name, request_id)
-        return f"{self._newest.name}@{version}"
+    def __init__(self, newest: Workflow, labels: tuple[str, ...], given: Rollout | None, board: Switchboard) -> None:
+        self._name = newest.name
+        self._newest = newest.version
+        self._labels = labels
+        self._given = given
+        self._board = board
+        if given is not None:
+            named = (v for v in (given.stable, given.canary, given.shadow) if v is not None)
+            if missing := sorted(v for v in named if self._label(v) not in labels):
+                raise DefinitionError(f"the rollout names versions {missing} of {self._name!r}; here are {labels}")
+
+    def label_for(self, request_id: str) -> str:
+        """Return the version a new task starts on; one that is not here falls back to the newest."""
+        rollout = self._now()
+        label = self._label(self._newest if rollout is None else choose(rollout, self._name, request_id))
+        return label if label in self._labels else self._label(self._newest)
 
     async def ended(self, runtime: Runtime, task: Task, result: TaskResult) -> None:
         """See to what follows from an end: take the canary back where it does worse, let the shadow run."""
-        if self._rollout is None or task.mode != "live" or result.state not in TERMINAL:
+        rollout = self._now()
+        if rollout is None or task.mode != "live" or result.state not in TERMINAL:
             return
-        if self._rollout.canary is not None:
-            await self._judge(runtime)
-        if self._rollout.shadow is not None:
-            await shadow(runtime, task.request_id, f"{self._newest.name}@{self._rollout.shadow}")
+        if rollout.canary is not None:
+            await self._judge(runtime, rollout)
+        if rollout.shadow is not None and self._label(rollout.shadow) in self._labels:
+            await shadow(runtime, task.request_id, self._label(rollout.shadow))
 
-    async def _judge(self, runtime: Runtime) -> None:
-        assert self._rollout is not None
-        worse = judge(self._rollout, self._newest.name, await self._store.outcomes(self._newest.name))
+    async def _judge(self, runtime: Runtime, rollout: Rollout) -> None:
+        worse = judge(rollout, await runtime.store.outcomes(self._name))
         if worse is None:
             return
-        known = (await self._store.controls())[1].get(self._key)
-        if known is not None and (known.value or {}).get("rolled_back"):
-            return
-        value = {"rolled_back": worse.reason, "canary": self._rollout.canary}
-        try:
-            await self._store.set_control(
-                self._key, value, runtime.clock.time(), expected=0 if known is None else known.version
+        known = self._board.controls.get(self._key)
+        with contextlib.suppress(Conflict):  # another worker has just done so
+            await runtime.store.set_control(
+                self._key, worse.then.describe(), runtime.clock.time(), expected=known.version if known else 0
             )
-        except Conflict:  # another worker has just said so
-            return
+        await self._board.read()
+
+    def _now(self) -> Rollout | None:
+        return self._board.switches.rollouts.get(self._name, self._given)
+
+    def _label(self, version: int) -> str:
+        return f"{self._name}@{version}"
+
+    @property
+    def _key(self) -> str:
+        return f"rollout:{self._name}"
 
 
 async def shadow(runtime: Runtime, request_id: str, label: str) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from agentfsm import leases, states
 from agentfsm.attempts import Price
-from agentfsm.breaker import Breaker, Breakers
+from agentfsm.breaker import Breaker
+from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
 from agentfsm.committing import commit
 from agentfsm.contracts import Effect
@@ -23,8 +24,8 @@ from agentfsm.reading import snapshot
 from agentfsm.records import Commit, Inbound, Mode, Step, Task, TaskResult
 from agentfsm.recovery import Retry
 from agentfsm.results import claim
-from agentfsm.rollout import Rollout
-from agentfsm.rolling_out import Canary
+from agentfsm.rolling_out import RollingOut
+from agentfsm.rollout_plan import Rollout
 from agentfsm.switchboard import Switchboard
 from agentfsm.telling import Observer, Telling
 from agentfsm.throttle import Throttle
@@ -99,7 +100,7 @@ class Runtime:
                 patience_s=patience_s,
             )
         self._newest = self._parts[workflow.label]
-        self._canary = Canary(workflow, tuple(self._parts), rollout, store)
+        self._rolling_out = RollingOut(workflow, tuple(self._parts), rollout, self._board)
         self._live: set[str] = set()
 
     @property
@@ -215,7 +216,7 @@ class Runtime:
             return task
         if not self._board.fresh:
             await self._board.read()
-        parts = self._parts[label or self._canary.label_for(request_id, self._board.controls)]
+        parts = self._parts[label or self._rolling_out.label_for(request_id)]
         workflow = parts.workflow
         if mode != "live":
             needed = (t.contract for t in parts.tools.values() if t.contract.effects and t.contract.example is None)
@@ -297,5 +298,5 @@ class Runtime:
         finally:
             self._live.discard(task.request_id)
         if task.fsm_state not in states.TERMINAL:
-            await self._canary.ended(self, task, result)
+            await self._rolling_out.ended(self, task, result)
         return result

@@ -53,8 +53,11 @@ def plan(parts: Parts, draft: Draft, wall: Deadline) -> None:
     if held == "pause":
         hold(draft)
         return
+    switches, now = parts.switches, draft.now
     while True:
-        decision = decide(parts.workflow, parts.limits, parts.switches, draft.task, draft.steps)
+        decision = decide(
+            parts.workflow, parts.limits, lambda c: switches.tool_disabled(c, now), draft.task, draft.steps
+        )
         if isinstance(decision, Refuse):
             told = {"error": decision.code, "reason": decision.reason}
             refusal = draft.new("refusal", told, tool=decision.tool, call_id=decision.call_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agentfsm.policy import Switches
 from agentfsm.ports import Store
 from agentfsm.records import Control
@@ -15,7 +13,7 @@ class Switchboard:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen = -1
-        self.controls: Mapping[str, Control] = {}
+        self.controls: dict[str, Control] = {}
         self.switches = Switches.of({})
 
     async def follow(self, change: int) -> None:
