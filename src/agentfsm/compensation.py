@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-
 from agentfsm.contracts import ToolContract, canonical
 from agentfsm.conversation import latest
 from agentfsm.draft import Draft
@@ -14,10 +12,19 @@ from agentfsm.workflow import Workflow
 
 def due(workflow: Workflow, steps: Sequence[Step]) -> list[tuple[Step, ToolContract]]:
     """Return the committed effects nobody has tried to undo, the latest first, each with what undoes it."""
+    if not workflow.compensations:
+        return []
     history = latest(steps)
     tried = {step.undoes for step in history if step.kind == "undo"}
-    done = [s for s in reversed(history) if s.kind == "tool" and s.status == "success" and s.step_id not in tried]
-    return [(step, contract) for step in done if (contract := workflow.undoing(step.tool)) is not None]
+    return [
+        (step, contract)
+        for step in reversed(history)
+        if step.kind == "tool"
+        and step.status == "success"
+        and step.effect_class != "pure"
+        and step.step_id not in tried
+        and (contract := workflow.undoing(step.tool)) is not None
+    ]
 
 
 def undo_step(workflow: Workflow, draft: Draft, step: Step, contract: ToolContract) -> Step:
@@ -25,4 +32,4 @@ def undo_step(workflow: Workflow, draft: Draft, step: Step, contract: ToolContra
     given = workflow.compensations[step.tool or ""](step.input_data, step.output_data)
     arguments = contract.parse(canonical(dict(given)))
     undo = draft.new("undo", arguments, tool=contract.name, input_data=arguments, undoes=step.step_id)
-    return replace(undo, effect_class=contract.effect.value)
+    return undo.but(effect_class=contract.effect.value, tool_version=contract.version)

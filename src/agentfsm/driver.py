@@ -1,105 +1,139 @@
-"""The driver of one task: act on the pending step, then commit its result with the next intent."""
+"""The driver of one task: act on the pending steps, then commit their results with the next intents."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 
-from agentfsm import machine, waiting
+from agentfsm import entering, machine, waiting
 from agentfsm.acting import act
-from agentfsm.attempts import Reply, lost
+from agentfsm.attempts import Reply
 from agentfsm.committing import commit
 from agentfsm.draft import Draft
-from agentfsm.ending import conclude, proceed
+from agentfsm.ending import conclude
 from agentfsm.errors import AgentError, Conflict
 from agentfsm.inbox import filed, judge
 from agentfsm.parts import Parts
 from agentfsm.reading import snapshot
-from agentfsm.records import IN_DOUBT, INTERRUPTED, Commit, Inbound, Step, Task, TaskResult
+from agentfsm.records import Commit, Inbound, Step, Task, TaskResult
 from agentfsm.recovery import Deadline
 from agentfsm.results import claim
-from agentfsm.settling import settle
-from agentfsm.states import TERMINAL, Event, State
-from agentfsm.steering import again, plan
+from agentfsm.settling import go_on, settle
+from agentfsm.states import TERMINAL, Event
+from agentfsm.steering import again
 from agentfsm.waits import EARLY
 
 
 class Driver:
     """Carries one task to its end, or to a wait. Holds the task only as it was last committed.
 
-    The first commit claims the task for `owner`, every further one prolongs the lease, the last gives it back.
+    The first commit claims the task for `owner`, every further one prolongs the lease, one that pauses or ends gives
+    it back. A task that was `claimed` beforehand is the owner's already.
     """
 
-    def __init__(self, parts: Parts, owner: str, task: Task, steps: Sequence[Step]) -> None:
+    def __init__(self, parts: Parts, owner: str, task: Task, steps: Sequence[Step], *, claimed: bool = False) -> None:
         self._parts = parts
         self._owner = owner
         self._task = task
         self._steps = list(steps)
         self._wall = self._whole(task)
         self._deadlines: dict[int, Deadline] = {}
-        self._sent = False
-        self._claimed = False
+        self._sent: set[int] = set()
+        self._claimed = claimed
+        self._cancel_asked = task.cancel_requested
 
     async def run(self, event: Inbound | None = None) -> TaskResult:
-        """Start or resume, with an event that ends the task's wait, and go on until the machine says report."""
+        """Start or resume, with an event that ends the task's wait, and go on until there is nothing to do now."""
         try:
             await self._enter(event)
-            while not self._at_rest() or await self._hear():
-                if self._at_rest():
-                    continue
-                step = self._pending()
-                if step is None:
-                    raise AgentError(f"task {self._task.request_id!r} has no open step", code="corrupt_history")
-                self._sent = True
-                reply = await act(self._parts, self._task, self._steps, step, self._deadline(step))
-                self._sent = False
-                if pause := await self._settle(step, reply):
-                    await self._parts.clock.sleep(pause)
+            while await self._go_on():
+                pass
         except asyncio.CancelledError:
             with contextlib.suppress(AgentError):  # another writer was faster: its outcome stands
                 await self._cancel()
             raise
         return claim(self._parts.workflow, self._task, self._steps)
 
-    def _at_rest(self) -> bool:
-        return machine.Command.REPORT in machine.commands(self._task.fsm_state)
+    async def _go_on(self) -> bool:
+        """Do one round; return whether there may be another."""
+        if self._cancel_asked and await self._cancel():
+            return True
+        if self._at_rest():
+            return await self._hear()
+        pending = [step for step in self._steps if step.status == "pending"]
+        if not pending:
+            raise AgentError(f"task {self._task.request_id!r} has no open step", code="corrupt_history")
+        now = self._parts.clock.time()
+        due = [step for step in pending if (step.not_before or 0.0) <= now]
+        if not due:
+            return await self._pause(min(step.not_before or 0.0 for step in pending) - now)
+        if not self._claimed:
+            return await self._wake()
+        if len(due) == 1:
+            await self._settle({due[0].step_id: await self._act(due[0])})
+        else:
+            await self._act_on_all(due)
+        return True
 
-    def _pending(self) -> Step | None:
-        return next((step for step in self._steps if step.status == "pending"), None)
+    def _at_rest(self) -> bool:
+        return machine.at_rest(self._task.fsm_state)
+
+    async def _act(self, step: Step) -> Reply:
+        self._sent.add(step.step_id)
+        reply = await act(self._parts, self._task, self._steps, step, self._deadline(step))
+        self._sent.discard(step.step_id)
+        return reply
+
+    async def _act_on_all(self, steps: Sequence[Step]) -> None:
+        """Act on a group at once; whatever has come back by then is committed together."""
+        running = {asyncio.ensure_future(self._act(step)): step for step in steps}
+        try:
+            while running:
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                replies = {running.pop(job).step_id: job.result() for job in list(running) if job in done}
+                await self._settle(replies)
+        finally:
+            for job in running:
+                job.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _pause(self, pause_s: float) -> bool:
+        """Wait for the next attempt outside the lease; return False where that is left to a later run."""
+        if pause_s > self._parts.patience_s:
+            return False
+        await self._parts.clock.sleep(pause_s)
+        return True
+
+    async def _wake(self) -> bool:
+        """Claim the task after a pause, unless the kill switch has something against it; say whether to go on."""
+        await self._parts.board.read()
+        held = self._parts.switches.stopped(self._parts.workflow.label)
+        if held == "pause":
+            return await self._pause(waiting.HOLD_S)
+        draft = self._draft()
+        if held == "stop":
+            self._close_open(draft, "kill_switch")
+            conclude(self._parts, draft, Event.CANCEL, "cancelled", "kill_switch")
+        else:
+            draft.task = draft.task.but(next_run_at=None)
+            draft.note("woken", attempt=draft.task.attempt)
+            draft.say("wake")
+        try:
+            await self._commit(draft)
+        except Conflict:  # another worker was here first: it goes on
+            self._task, self._steps = await snapshot(self._parts.store, self._task.request_id)
+            return False
+        return True
 
     async def _enter(self, event: Inbound | None) -> None:
         """Open the task: a new one is started; an attempt that was under way is in doubt."""
-        draft, pending = self._draft(), self._pending()
-        if self._task.version == 0:
-            draft.event = Inbound("runtime", f"{self._task.request_id}:start", "user_request_received")
-            draft.say("start")
-            draft.fire(Event.USER_REQUEST_RECEIVED)
-            plan(self._parts, draft, self._wall)
-            await self._commit(draft)
-        elif event is not None:
+        if event is not None:
             await self._receive(event)
-        elif pending is not None:
-            await self._settle(pending, lost(INTERRUPTED))  # nobody is waited for: no pause
-        elif self._task.fsm_state is State.WAITING_EXTERNAL and self._task.wait_until is None:
-            await self._ask_again(draft)
-
-    async def _ask_again(self, draft: Draft) -> None:
-        """Try once more to learn what became of an effect in doubt; where nobody can tell, leave it."""
-        step = self._steps[-1]
-        undo = step.kind == "undo"
-        late = self._wall.passed
-        if (undo or not late) and self._parts.may_repeat(step.tool) and again(self._parts, draft, step) is None:
-            draft.fire(Event.USER_REQUEST_RECEIVED, outcome=None, cause=None)
-        elif late and undo:
-            draft.fire(Event.WAIT_EXPIRED, outcome=None, cause=None)
-            proceed(self._parts, draft)
-        elif late:
-            conclude(self._parts, draft, Event.TIMEOUT, "unknown", self._task.cause)
-        else:
             return
-        await self._commit(draft)
+        draft = self._draft()
+        if entering.enter(self._parts, draft, self._wall, self._deadline):
+            await self._commit(draft)
 
     async def _hear(self) -> bool:
         """At rest, see to events that came early and to a wait whose time is over; say whether to go on."""
@@ -113,7 +147,7 @@ class Driver:
         until, now = self._task.wait_until, self._parts.clock.time()
         if until is None and self._task.fsm_state not in TERMINAL:
             return False
-        for event in await self._parts.store.inbox(self._task.request_id):
+        for event in await self._parts.store.inbox(self._task.request_id) if self._parts.workflow.waits else ():
             reason = judge(self._parts.workflow, self._task, event, now=0.0)  # it came in time
             if reason is None:
                 await self._receive(event)
@@ -123,66 +157,95 @@ class Driver:
         if until is None or now < until:
             return False
         draft = self._draft()
-        waiting.expire(self._parts, draft)
+        if waiting.expire(self._parts, draft):
+            self._wall = self._whole(draft.task)
+            go_on(self._parts, draft, self._wall)
         await self._commit(draft)
         return True
 
     async def _receive(self, event: Inbound) -> None:
         draft = self._draft()
-        waiting.receive(self._parts, draft, event)
+        step = waiting.receive(self._parts, draft, event)
         self._wall = self._whole(draft.task)
-        plan(self._parts, draft, self._wall)
+        if step is None:
+            go_on(self._parts, draft, self._wall)
+        elif again(self._parts, draft, step) is None:
+            draft.fire(Event.TOOL_PROPOSED)
+        else:
+            conclude(self._parts, draft, Event.STEP_FAILED, "failed", "effect_denied")
         await self._commit(draft)
 
-    async def _settle(self, step: Step, reply: Reply) -> float | None:
+    async def _settle(self, replies: dict[int, Reply]) -> None:
         draft = self._draft()
-        pause = settle(self._parts, draft, step, reply, self._wall, self._deadline(step))
+        for step in draft.pending:
+            if step.step_id in replies:
+                reply = replies[step.step_id]
+                settle(self._parts, draft, step, reply, self._wall, self._deadline(step))
+                if reply.output is not None and step.tool is not None and step.effect_class == "pure":
+                    self._parts.remember(step, draft.now, reply.output)
         await self._commit(draft)
-        return pause
 
-    async def _cancel(self) -> None:
+    async def _cancel(self) -> bool:
         """End as cancelled, from what is durable: the commit that was interrupted may have happened."""
+        self._cancel_asked = False
+        if self._task.version == 0:
+            return False
         task, steps = await snapshot(self._parts.store, self._task.request_id)
         held = self._task.fence + (not self._claimed)
         if task.fsm_state in TERMINAL or task.ending is not None:
-            return  # a decided end stays; its compensation goes on where it was
-        if task.fence != held or task.owner not in {None, self._owner}:
-            return
-        self._claimed = True
+            return False  # a decided end stays; its compensation goes on where it was
+        if task.fence not in {held, self._task.fence} or task.owner not in {None, self._owner}:
+            return False
+        self._claimed = task.owner == self._owner
         self._task, self._steps = task, steps
-        draft, step = self._draft(), self._pending()
-        if step is not None:
-            code = IN_DOUBT if self._sent else "cancelled"
-            draft.finish(step, "cancel", status="failed", error_code=code, output_data={"reason": "cancelled"})
+        draft = self._draft()
+        self._close_open(draft, "cancelled")
         conclude(self._parts, draft, Event.CANCEL, "cancelled", "cancelled")
         await self._commit(draft)
+        return True
+
+    def _close_open(self, draft: Draft, code: str) -> None:
+        for step in draft.pending:
+            sent = step.step_id in self._sent
+            reason = {"reason": "it was under way when the task was cancelled" if sent else "it was not begun"}
+            status = "in_doubt" if sent else "failed"
+            draft.finish(step, "cancel", status=status, error_code=code, output_data=reason)
 
     def _whole(self, task: Task) -> Deadline:
         left = task.created_at + task.waited_s + self._parts.limits.wall_s - self._parts.clock.time()
         return Deadline.after(self._parts.clock, left)
 
     def _deadline(self, step: Step) -> Deadline:
-        step_s = self._parts.limits.step_s
-        own = Deadline.after(self._parts.clock, step_s) if step.kind == "undo" else self._wall.within(step_s)
-        return self._deadlines.setdefault(step.step_id, own)
+        own = self._deadlines.get(step.step_id)
+        if own is None or (step.not_before is not None and own.passed):  # parked, and so begun anew
+            step_s = self._parts.limits.step_s
+            own = Deadline.after(self._parts.clock, step_s) if step.kind == "undo" else self._wall.within(step_s)
+            self._deadlines[step.step_id] = own
+        return own
 
     def _draft(self) -> Draft:
         return Draft(self._task, self._steps, self._parts.clock.time())
 
     async def _commit(self, draft: Draft) -> None:
-        done = machine.Command.REPORT in machine.commands(draft.task.fsm_state)
+        """Write a draft; the lease is given back where the task rests, or pauses until its next attempt."""
+        rests = machine.at_rest(draft.task.fsm_state)
+        wake_at = None if rests else draft.paused_until()
+        free = rests or wake_at is not None
         lease_s = max(self._parts.limits.lease_s, self._parts.limits.step_s)
-        draft.task = replace(
-            draft.task,
-            owner=None if done else self._owner,
-            lease_until=0.0 if done else draft.now + lease_s,
+        changes = {} if rests else {"next_run_at": wake_at}
+        draft.task = draft.task.but(
+            owner=None if free else self._owner,
+            lease_until=0.0 if free else draft.now + lease_s,
             fence=draft.task.fence + (not self._claimed),
+            **changes,
         )
-        await self._write(replace(draft.commit(), claims=not self._claimed))
+        await self._write(draft.commit(claims=not self._claimed))
         self._steps = draft.steps
+        self._claimed = not free
 
     async def _write(self, change: Commit) -> None:
-        version = await commit(self._parts, change)
-        self._claimed = self._claimed or change.claims
+        receipt = await commit(self._parts, change)
         if change.moves:
-            self._task = replace(change.task, version=version)
+            self._task = change.task.but(version=receipt.version)
+        self._cancel_asked = receipt.cancel
+        await self._parts.board.follow(receipt.controls)

@@ -1,16 +1,29 @@
-"""What a runtime is made of."""
+"""What a runtime is made of, for the tasks of one workflow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from agentfsm.budgets import Limits
+from agentfsm.attempts import Price
+from agentfsm.breakers import Breakers
+from agentfsm.budgets import Limits, over, plus
 from agentfsm.contracts import Effect
+from agentfsm.draft import Draft
+from agentfsm.fallbacks import Cached
+from agentfsm.memory import Memory
+from agentfsm.policy import Switches
 from agentfsm.ports import Clock, Model, Store, Tool
-from agentfsm.recovery import Retry
+from agentfsm.records import Step
+from agentfsm.recovery import ErrorClass, Retry
+from agentfsm.switchboard import Switchboard
 from agentfsm.telling import Telling
+from agentfsm.throttle import Throttle
 from agentfsm.workflow import Workflow
+
+SWITCH_AFTER = 2
+"""Failures in a row after which the next model is asked."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +31,25 @@ class Parts:
     """The workflow, the ports and the policies of one runtime."""
 
     workflow: Workflow
-    model: Model
+    models: tuple[Model, ...]
     tools: Mapping[str, Tool]
     store: Store
     clock: Clock
     limits: Limits
     retry: Retry
     telling: Telling
+    board: Switchboard
+    breakers: Breakers
+    throttles: Mapping[str, Throttle]
+    price: Price
+    approval_s: float = 86_400.0
+    patience_s: float = float("inf")
+    cache: Memory = field(default_factory=Memory)
+
+    @property
+    def switches(self) -> Switches:
+        """Flags and kill switch as they were last seen."""
+        return self.board.switches
 
     def may_repeat(self, tool: str | None) -> bool:
         """Whether a step whose reply was lost may be tried again; None stands for the model."""
@@ -32,3 +57,28 @@ class Parts:
             return True
         effect = self.tools[tool].contract.effect
         return effect in {Effect.PURE, Effect.IDEMPOTENT} or (effect is Effect.QUERYABLE and self.tools[tool].can_query)
+
+    def model_for(self, steps: Sequence[Step], step: Step) -> tuple[str, Model]:
+        """Return the model that the next attempt of a step asks, and its name.
+
+        The first one, until it refuses for good or fails twice in a row; then the next.
+        """
+        place, failures = 0, 0
+        for tried in steps if len(self.models) > 1 else ():
+            if tried.step_id != step.step_id or tried.status in {"pending", "success"}:
+                continue
+            failures += 1
+            if tried.error_class == ErrorClass.PERMANENT or failures >= SWITCH_AFTER:
+                place, failures = place + 1, 0
+        model = self.models[min(place, len(self.models) - 1)]
+        return getattr(model, "name", None) or type(model).__name__, model
+
+    def remember(self, step: Step, at: float, output: Mapping[str, Any]) -> None:
+        """Keep the answer of a tool that may have to be answered from memory one day."""
+        if any(isinstance(fallback, Cached) for fallback in self.workflow.fallbacks.get(step.tool or "", ())):
+            self.cache.keep(step.tool or "", step.input_hash, at, output)
+
+    def exceeded(self, draft: Draft, step: Step) -> str | None:
+        """Return the limit that forbids another attempt of a step, or None."""
+        calls = {"tool_calls": 1} if step.tool else {"model_calls": 1}
+        return over(plus(draft.task.budget_used, **calls), self.limits)
