@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from agentfsm.contracts import ToolContract, canonical
 from agentfsm.conversation import latest
 from agentfsm.draft import Draft

@@ -27,7 +27,9 @@ class DelegatedTask:
 
     def __init__(self, contract: ToolContract, runtime: Runtime, text: Callable[[Mapping[str, Any]], str]) -> None:
         if contract.effect is not Effect.IDEMPOTENT:
-            raise DefinitionError(f"{contract.name}: handing work down is idempotent by its key; say so in its contract")
+            raise DefinitionError(
+                f"{contract.name}: handing work down is idempotent by its key; say so in its contract"
+            )
         self.contract = contract
         self._runtime = runtime
         self._text = text

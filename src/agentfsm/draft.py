@@ -10,7 +10,8 @@ from agentfsm.budgets import plus_each
 from agentfsm.contracts import digest
 from agentfsm.records import Commit, Control, Inbound, Incident, Outcome, Step, Task
 from agentfsm.states import Event
-from agentfsm.workflow import Business, Workflow
+from agentfsm.waits import Business
+from agentfsm.workflow import Workflow
 
 
 class Draft:

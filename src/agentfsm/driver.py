@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from agentfsm import entering, machine, waiting
 from agentfsm.acting import act
 from agentfsm.attempts import Reply
-from agentfsm.committing import commit
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude
 from agentfsm.errors import AgentError, Conflict
+from agentfsm.holding import Holding
 from agentfsm.inbox import filed, judge
 from agentfsm.parts import Parts
 from agentfsm.reading import snapshot
-from agentfsm.records import Commit, Inbound, Step, Task, TaskResult
-from agentfsm.recovery import Deadline
+from agentfsm.records import Inbound, Step, Task, TaskResult
 from agentfsm.results import claim
 from agentfsm.settling import go_on, settle
 from agentfsm.states import TERMINAL, Event
@@ -26,22 +25,12 @@ from agentfsm.waits import EARLY
 
 
 class Driver:
-    """Carries one task to its end, or to a wait. Holds the task only as it was last committed.
-
-    The first commit claims the task for `owner`, every further one prolongs the lease, one that pauses or ends gives
-    it back. A task that was `claimed` beforehand is the owner's already.
-    """
+    """Carries one task to its end, to a wait, or to a pause that is too long for this run."""
 
     def __init__(self, parts: Parts, owner: str, task: Task, steps: Sequence[Step], *, claimed: bool = False) -> None:
         self._parts = parts
-        self._owner = owner
-        self._task = task
-        self._steps = list(steps)
-        self._wall = self._whole(task)
-        self._deadlines: dict[int, Deadline] = {}
+        self._held = Holding(parts, owner, task, steps, claimed=claimed)
         self._sent: set[int] = set()
-        self._claimed = claimed
-        self._cancel_asked = task.cancel_requested
 
     async def run(self, event: Inbound | None = None) -> TaskResult:
         """Start or resume, with an event that ends the task's wait, and go on until there is nothing to do now."""
@@ -53,22 +42,22 @@ class Driver:
             with contextlib.suppress(AgentError):  # another writer was faster: its outcome stands
                 await self._cancel()
             raise
-        return claim(self._parts.workflow, self._task, self._steps)
+        return claim(self._parts.workflow, self._held.task, self._held.steps)
 
     async def _go_on(self) -> bool:
         """Do one round; return whether there may be another."""
-        if self._cancel_asked and await self._cancel():
+        if self._held.cancel_asked and await self._cancel():
             return True
         if self._at_rest():
             return await self._hear()
-        pending = [step for step in self._steps if step.status == "pending"]
+        pending = [step for step in self._held.steps if step.status == "pending"]
         if not pending:
-            raise AgentError(f"task {self._task.request_id!r} has no open step", code="corrupt_history")
+            raise AgentError(f"task {self._held.task.request_id!r} has no open step", code="corrupt_history")
         now = self._parts.clock.time()
         due = [step for step in pending if (step.not_before or 0.0) <= now]
         if not due:
             return await self._pause(min(step.not_before or 0.0 for step in pending) - now)
-        if not self._claimed:
+        if not self._held.claimed:
             return await self._wake()
         if len(due) == 1:
             await self._settle({due[0].step_id: await self._act(due[0])})
@@ -77,11 +66,11 @@ class Driver:
         return True
 
     def _at_rest(self) -> bool:
-        return machine.at_rest(self._task.fsm_state)
+        return machine.at_rest(self._held.task.fsm_state)
 
     async def _act(self, step: Step) -> Reply:
         self._sent.add(step.step_id)
-        reply = await act(self._parts, self._task, self._steps, step, self._deadline(step))
+        reply = await act(self._parts, self._held.task, self._held.steps, step, self._held.deadline(step))
         self._sent.discard(step.step_id)
         return reply
 
@@ -111,7 +100,7 @@ class Driver:
         held = self._parts.switches.stopped(self._parts.workflow.label)
         if held == "pause":
             return await self._pause(waiting.HOLD_S)
-        draft = self._draft()
+        draft = self._held.draft()
         if held == "stop":
             self._close_open(draft, "kill_switch")
             conclude(self._parts, draft, Event.CANCEL, "cancelled", "kill_switch")
@@ -120,9 +109,9 @@ class Driver:
             draft.note("woken", attempt=draft.task.attempt)
             draft.say("wake")
         try:
-            await self._commit(draft)
+            await self._held.commit(draft)
         except Conflict:  # another worker was here first: it goes on
-            self._task, self._steps = await snapshot(self._parts.store, self._task.request_id)
+            await self._held.reload()
             return False
         return True
 
@@ -131,77 +120,77 @@ class Driver:
         if event is not None:
             await self._receive(event)
             return
-        draft = self._draft()
-        if entering.enter(self._parts, draft, self._wall, self._deadline):
-            await self._commit(draft)
+        draft = self._held.draft()
+        if entering.enter(self._parts, draft, self._held.wall, self._held.deadline):
+            await self._held.commit(draft)
 
     async def _hear(self) -> bool:
         """At rest, see to events that came early and to a wait whose time is over; say whether to go on."""
         try:
             return await self._listen()
         except Conflict:  # another worker heard it first: it goes on, here is what is known
-            self._task, self._steps = await snapshot(self._parts.store, self._task.request_id)
+            await self._held.reload()
             return False
 
     async def _listen(self) -> bool:
-        until, now = self._task.wait_until, self._parts.clock.time()
-        if until is None and self._task.fsm_state not in TERMINAL:
+        until, now = self._held.task.wait_until, self._parts.clock.time()
+        if until is None and self._held.task.fsm_state not in TERMINAL:
             return False
-        for event in await self._parts.store.inbox(self._task.request_id) if self._parts.workflow.waits else ():
-            reason = judge(self._parts.workflow, self._task, event, now=0.0)  # it came in time
+        for event in await self._parts.store.inbox(self._held.task.request_id) if self._parts.workflow.waits else ():
+            reason = judge(self._parts.workflow, self._held.task, event, now=0.0)  # it came in time
             if reason is None:
                 await self._receive(event)
                 return True
             if reason != EARLY:
-                await self._write(filed(self._task, event, "ignored", reason, now))
+                await self._held.write(filed(self._held.task, event, "ignored", reason, now))
         if until is None or now < until:
             return False
-        draft = self._draft()
+        draft = self._held.draft()
         if waiting.expire(self._parts, draft):
-            self._wall = self._whole(draft.task)
-            go_on(self._parts, draft, self._wall)
-        await self._commit(draft)
+            self._held.wall = self._held.whole(draft.task)
+            go_on(self._parts, draft, self._held.wall)
+        await self._held.commit(draft)
         return True
 
     async def _receive(self, event: Inbound) -> None:
-        draft = self._draft()
+        draft = self._held.draft()
         step = waiting.receive(self._parts, draft, event)
-        self._wall = self._whole(draft.task)
+        self._held.wall = self._held.whole(draft.task)
         if step is None:
-            go_on(self._parts, draft, self._wall)
+            go_on(self._parts, draft, self._held.wall)
         elif again(self._parts, draft, step) is None:
             draft.fire(Event.TOOL_PROPOSED)
         else:
             conclude(self._parts, draft, Event.STEP_FAILED, "failed", "effect_denied")
-        await self._commit(draft)
+        await self._held.commit(draft)
 
     async def _settle(self, replies: dict[int, Reply]) -> None:
-        draft = self._draft()
+        draft = self._held.draft()
         for step in draft.pending:
             if step.step_id in replies:
                 reply = replies[step.step_id]
-                settle(self._parts, draft, step, reply, self._wall, self._deadline(step))
+                settle(self._parts, draft, step, reply, self._held.wall, self._held.deadline(step))
                 if reply.output is not None and step.tool is not None and step.effect_class == "pure":
                     self._parts.remember(step, draft.now, reply.output)
-        await self._commit(draft)
+        await self._held.commit(draft)
 
     async def _cancel(self) -> bool:
         """End as cancelled, from what is durable: the commit that was interrupted may have happened."""
-        self._cancel_asked = False
-        if self._task.version == 0:
+        self._held.cancel_asked = False
+        if self._held.task.version == 0:
             return False
-        task, steps = await snapshot(self._parts.store, self._task.request_id)
-        held = self._task.fence + (not self._claimed)
+        task, steps = await snapshot(self._parts.store, self._held.task.request_id)
+        held = self._held.task.fence + (not self._held.claimed)
         if task.fsm_state in TERMINAL or task.ending is not None:
             return False  # a decided end stays; its compensation goes on where it was
-        if task.fence not in {held, self._task.fence} or task.owner not in {None, self._owner}:
+        if task.fence not in {held, self._held.task.fence} or task.owner not in {None, self._held.owner}:
             return False
-        self._claimed = task.owner == self._owner
-        self._task, self._steps = task, steps
-        draft = self._draft()
+        self._held.claimed = task.owner == self._held.owner
+        self._held.task, self._held.steps = task, steps
+        draft = self._held.draft()
         self._close_open(draft, "cancelled")
         conclude(self._parts, draft, Event.CANCEL, "cancelled", "cancelled")
-        await self._commit(draft)
+        await self._held.commit(draft)
         return True
 
     def _close_open(self, draft: Draft, code: str) -> None:
@@ -210,42 +199,3 @@ class Driver:
             reason = {"reason": "it was under way when the task was cancelled" if sent else "it was not begun"}
             status = "in_doubt" if sent else "failed"
             draft.finish(step, "cancel", status=status, error_code=code, output_data=reason)
-
-    def _whole(self, task: Task) -> Deadline:
-        left = task.created_at + task.waited_s + self._parts.limits.wall_s - self._parts.clock.time()
-        return Deadline.after(self._parts.clock, left)
-
-    def _deadline(self, step: Step) -> Deadline:
-        own = self._deadlines.get(step.step_id)
-        if own is None or (step.not_before is not None and own.passed):  # parked, and so begun anew
-            step_s = self._parts.limits.step_s
-            own = Deadline.after(self._parts.clock, step_s) if step.kind == "undo" else self._wall.within(step_s)
-            self._deadlines[step.step_id] = own
-        return own
-
-    def _draft(self) -> Draft:
-        return Draft(self._task, self._steps, self._parts.clock.time())
-
-    async def _commit(self, draft: Draft) -> None:
-        """Write a draft; the lease is given back where the task rests, or pauses until its next attempt."""
-        rests = machine.at_rest(draft.task.fsm_state)
-        wake_at = None if rests else draft.paused_until()
-        free = rests or wake_at is not None
-        lease_s = max(self._parts.limits.lease_s, self._parts.limits.step_s)
-        changes = {} if rests else {"next_run_at": wake_at}
-        draft.task = draft.task.but(
-            owner=None if free else self._owner,
-            lease_until=0.0 if free else draft.now + lease_s,
-            fence=draft.task.fence + (not self._claimed),
-            **changes,
-        )
-        await self._write(draft.commit(claims=not self._claimed))
-        self._steps = draft.steps
-        self._claimed = not free
-
-    async def _write(self, change: Commit) -> None:
-        receipt = await commit(self._parts, change)
-        if change.moves:
-            self._task = change.task.but(version=receipt.version)
-        self._cancel_asked = receipt.cancel
-        await self._parts.board.follow(receipt.controls)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentfsm.contracts import canonical
+from agentfsm.decisions import RunTool
 from agentfsm.draft import Draft
 from agentfsm.ending import DEGRADED
 from agentfsm.errors import ContractViolation, InvalidArguments
 from agentfsm.fallbacks import Cached, Degraded, Fallback, OtherTool
 from agentfsm.parts import Parts
-from agentfsm.planner import RunTool
 from agentfsm.records import Step
 from agentfsm.recovery import Deadline
 from agentfsm.reserving import reserve
@@ -53,7 +54,9 @@ def fall_back(parts: Parts, draft: Draft, dead: Step, wall: Deadline) -> bool:
     tried = len({s.step_id for s in draft.steps if s.stands_in_for == dead.step_id})
     for number, fallback in enumerate(parts.workflow.fallbacks.get(dead.tool or "", ())):
         if number >= tried and _take(parts, draft, dead, fallback):
-            draft.note("fallback", step=dead.step_id, tool=dead.tool, number=number + 1, kind_of=type(fallback).__name__)
+            draft.note(
+                "fallback", step=dead.step_id, tool=dead.tool, number=number + 1, kind_of=type(fallback).__name__
+            )
             return True
         if number >= tried:  # it has nothing to give; the place is taken, so that the next one has its number
             none = {"error": "no_answer", "reason": f"{type(fallback).__name__} has nothing to give"}
@@ -82,7 +85,7 @@ def _other_tool(parts: Parts, draft: Draft, dead: Step, fallback: OtherTool) -> 
     if parts.switches.tool_disabled(contract, draft.now) is not None:
         return False
     try:
-        arguments = contract.parse_plain(fallback.arguments(dead.input_data))
+        arguments = contract.parse(canonical(dict(fallback.arguments(dead.input_data))))
     except (InvalidArguments, KeyError, TypeError, ValueError):
         return False
     if reserve(parts, draft, fallback.tool, steps=1) is not None:

@@ -11,7 +11,9 @@ from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits, over, plus
 from agentfsm.contracts import Effect
 from agentfsm.draft import Draft
+from agentfsm.errors import DefinitionError
 from agentfsm.fallbacks import Cached
+from agentfsm.generation import Generation
 from agentfsm.memory import Memory
 from agentfsm.policy import Switches
 from agentfsm.ports import Clock, Model, Store, Tool
@@ -26,13 +28,10 @@ SWITCH_AFTER = 2
 """Failures in a row after which the next model is asked."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The workflow, the ports and the policies of one runtime."""
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """The ports and policies of one runtime, the same for all generations of its workflow."""
 
-    workflow: Workflow
-    models: tuple[Model, ...]
-    tools: Mapping[str, Tool]
     store: Store
     clock: Clock
     limits: Limits
@@ -40,11 +39,20 @@ class Parts:
     telling: Telling
     board: Switchboard
     breakers: Breakers
-    throttles: Mapping[str, Throttle]
     price: Price
-    approval_s: float = 86_400.0
-    patience_s: float = float("inf")
+    approval_s: float
+    patience_s: float
     cache: Memory = field(default_factory=Memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(Shared):
+    """What a task of one generation runs on."""
+
+    workflow: Workflow
+    models: tuple[Model, ...]
+    tools: Mapping[str, Tool]
+    throttles: Mapping[str, Throttle]
 
     @property
     def switches(self) -> Switches:
@@ -82,3 +90,21 @@ class Parts:
         """Return the limit that forbids another attempt of a step, or None."""
         calls = {"tool_calls": 1} if step.tool else {"model_calls": 1}
         return over(plus(draft.task.budget_used, **calls), self.limits)
+
+
+def assemble(generations: Sequence[Generation], models: tuple[Model, ...], shared: Shared) -> dict[str, Parts]:
+    """Return the parts by label; raise DefinitionError where a generation is there twice or of another workflow."""
+    made: dict[str, Parts] = {}
+    for one in generations:
+        name, label = generations[0].workflow.name, one.workflow.label
+        if one.workflow.name != name or label in made:
+            raise DefinitionError(f"generation {label} is there twice, or not one of workflow {name!r}")
+        throttles = {
+            name: Throttle(tool.contract, shared.clock)
+            for name, tool in one.tools.items()
+            if tool.contract.concurrency is not None or tool.contract.per_minute is not None
+        }
+        made[label] = Parts(
+            **vars(shared), workflow=one.workflow, models=one.models or models, tools=one.tools, throttles=throttles
+        )
+    return made

@@ -2,85 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
-from agentfsm.contracts import Effect, ToolContract, canonical, digest
+from agentfsm.checking import check
+from agentfsm.contracts import Effect, canonical
 from agentfsm.conversation import latest
+from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, Refuse, RunTool, RunTools
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
-from agentfsm.waits import Wait
 from agentfsm.workflow import Workflow
-
-Off = Callable[[ToolContract], str | None]
-"""Says why a tool is not to be had now, or None."""
-CORRECTABLE = frozenset({"invalid_input", "truncated"})
-"""Codes of failed steps that the model is told about; every other failed step ends the task or falls back."""
-
-
-@dataclass(frozen=True)
-class AskModel:
-    """Ask the model for its next turn."""
-
-
-@dataclass(frozen=True)
-class RunTool:
-    """Run an allowed call whose arguments have been checked. `call_id` is empty where no model asked for it."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    call_id: str = ""
-
-
-@dataclass(frozen=True)
-class RunTools:
-    """Run these calls at the same time."""
-
-    calls: tuple[RunTool, ...]
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer a proposal, or a final text (`call_id` empty), with a reason instead of a result."""
-
-    tool: str | None
-    call_id: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Await:
-    """Begin the wait that this stage declares; `answer` is the question, or what is known so far."""
-
-    wait: Wait
-    answer: str
-
-
-@dataclass(frozen=True)
-class Approve:
-    """Ask a person whether this call may be run; `hash` is that of the very call."""
-
-    hash: str
-    call: RunTool
-
-
-@dataclass(frozen=True)
-class End:
-    """End the task."""
-
-    event: Event
-    outcome: Outcome
-    cause: str | None = None
-    answer: str = ""
-
-
-Decision = AskModel | RunTools | Refuse | Await | Approve | End
 
 
 def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequence[Step]) -> Decision:
@@ -109,9 +43,7 @@ def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequ
     return _final(workflow, task, history, turn.text)
 
 
-def _ahead(
-    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step]
-) -> Decision:
+def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step]) -> Decision:
     """Return what follows where no call of the model is open: an end, a wait, calls of our own, or the model."""
     business = task.business_state
     abort = workflow.aborted_when(business)
@@ -167,51 +99,6 @@ def _pure(workflow: Workflow, call: RunTool) -> bool:
     return contract is not None and contract.effect is Effect.PURE
 
 
-def check(
-    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step], call: ToolCall
-) -> RunTool | Refuse | Approve | End:
-    """Return whether a call may run here and now, whoever wants it."""
-    business = task.business_state
-    refusal = workflow.refusal(business, call.name)
-    contract = workflow.contract(call.name)
-    if refusal is not None or contract is None:
-        code, reason = refusal or ("unknown_tool", f"There is no tool {call.name!r}.")
-        return Refuse(call.name, call.id, code, reason)
-    if (why := off(contract)) is not None:
-        return Refuse(call.name, call.id, "tool_disabled", why)
-    try:
-        arguments = contract.parse(call.arguments)
-    except InvalidArguments as error:
-        return Refuse(call.name, call.id, error.code, str(error))
-    for never in workflow.never:
-        if never.forbids(call.name, arguments, business):
-            return Refuse(call.name, call.id, "never", f"This is never done: {never.name}.")
-    guard = workflow.guards.get(call.name)
-    if guard is not None and (said := guard(business, arguments)) is not None:
-        return Refuse(call.name, call.id, "guard", said)
-    same = 0
-    if any(s.tool == call.name for s in history):
-        wanted = digest(arguments)
-        same = sum(s.kind == "tool" and s.tool == call.name and s.input_hash == wanted for s in history)
-    if same >= limits.same_call:
-        return End(Event.LIMIT_REACHED, "limit", "limit_same_call")
-    run = RunTool(call.name, arguments, call.id)
-    if (contract.approval or contract.destructive) and task.mode == "live":
-        return _approved(task, history, run, same)
-    return run
-
-
-def _approved(task: Task, history: Sequence[Step], run: RunTool, same: int) -> RunTool | Refuse | Approve:
-    wanted = digest([run.tool, dict(run.arguments), same])
-    given = next((s.output_data for s in history if s.kind == "event" and s.output_data.get("call") == wanted), None)
-    if given is None:
-        return Approve(wanted, run)
-    if given["verdict"] == "granted":
-        return run
-    why = f": {given['reason']}" if given.get("reason") else ""
-    return Refuse(run.tool, run.call_id, f"approval_{given['verdict']}", f"The approval was {given['verdict']}{why}.")
-
-
 def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -> Refuse | Await | End:
     if not text.strip():
         return Refuse(None, "", "empty_turn", "Your reply was empty. Call a tool or answer the user.")
@@ -247,8 +134,7 @@ def open_effects(history: Sequence[Step]) -> list[Step]:
         and step.status in {"failed", "in_doubt"}
         and step.effect_class != "pure"
         and not any(
-            s.status == "success" and (s.tool == step.tool or s.stands_in_for == step.step_id)
-            for s in history[i + 1 :]
+            s.status == "success" and (s.tool == step.tool or s.stands_in_for == step.step_id) for s in history[i + 1 :]
         )
     ]
 

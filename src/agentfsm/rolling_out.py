@@ -6,18 +6,18 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentfsm.contracts import canonical
+from agentfsm.contracts import Effect, canonical
 from agentfsm.conversation import latest
 from agentfsm.errors import AgentError, Conflict, DefinitionError
 from agentfsm.reading import snapshot
-from agentfsm.records import Step, Task, TaskResult
+from agentfsm.records import Inbound, Step, Task, TaskResult
 from agentfsm.rollout_plan import Rollout, choose, judge
 from agentfsm.states import TERMINAL
 from agentfsm.switchboard import Switchboard
 from agentfsm.workflow import Workflow
 
 if TYPE_CHECKING:
-    from agentfsm.runtime import Runtime
+    from agentfsm.desk import Desk
 
 SHADOW = "~shadow"
 """What the id of a shadow adds to that of the task it follows."""
@@ -46,24 +46,24 @@ class RollingOut:
         label = self._label(self._newest if rollout is None else choose(rollout, self._name, request_id))
         return label if label in self._labels else self._label(self._newest)
 
-    async def ended(self, runtime: Runtime, task: Task, result: TaskResult) -> None:
+    async def ended(self, desk: Desk, task: Task, result: TaskResult) -> None:
         """See to what follows from an end: take the canary back where it does worse, let the shadow run."""
         rollout = self._now()
         if rollout is None or task.mode != "live" or result.state not in TERMINAL:
             return
         if rollout.canary is not None:
-            await self._judge(runtime, rollout)
+            await self._judge(desk, rollout)
         if rollout.shadow is not None and self._label(rollout.shadow) in self._labels:
-            await shadow(runtime, task.request_id, self._label(rollout.shadow))
+            await shadow(desk, task.request_id, self._label(rollout.shadow))
 
-    async def _judge(self, runtime: Runtime, rollout: Rollout) -> None:
-        worse = judge(rollout, await runtime.store.outcomes(self._name))
+    async def _judge(self, desk: Desk, rollout: Rollout) -> None:
+        worse = judge(rollout, await desk.shared.store.outcomes(self._name))
         if worse is None:
             return
         known = self._board.controls.get(self._key)
         with contextlib.suppress(Conflict):  # another worker has just done so
-            await runtime.store.set_control(
-                self._key, worse.then.describe(), runtime.clock.time(), expected=known.version if known else 0
+            await desk.shared.store.set_control(
+                self._key, worse.then.describe(), desk.shared.clock.time(), expected=known.version if known else 0
             )
         await self._board.read()
 
@@ -78,32 +78,27 @@ class RollingOut:
         return f"rollout:{self._name}"
 
 
-async def shadow(runtime: Runtime, request_id: str, label: str) -> list[dict[str, Any]]:
+async def shadow(desk: Desk, request_id: str, label: str) -> list[dict[str, Any]]:
     """Run another version beside a finished task, its effects stubbed; return and store where it differs.
 
     The events the task waited for are given to the shadow as well. Whatever becomes of it never touches the task.
     """
-    live, steps = await snapshot(runtime.store, request_id)
+    live, steps = await snapshot(desk.shared.store, request_id)
     name = request_id + SHADOW
     try:
-        result = await runtime.run_as(label, request_id=name, text=live.text, mode="shadow")
+        result = await desk.drive(await desk.task(name, live.text, "shadow", 0, label))
         for step in steps:
             if step.kind != "event" or "source" not in (step.input_data or {}) or result.state in TERMINAL:
                 continue
             given = step.input_data
-            result = await runtime.deliver(
-                request_id=name,
-                source=given["source"],
-                event_id=given["event_id"] + SHADOW,
-                kind=given["kind"],
-                payload=given["payload"],
-            )
-        other, its_steps = await snapshot(runtime.store, name)
+            event = Inbound(given["source"], given["event_id"] + SHADOW, given["kind"], given["payload"])
+            result = await desk.deliver(name, event)
+        other, its_steps = await snapshot(desk.shared.store, name)
     except AgentError as error:
         found: list[dict[str, Any]] = [{"what": "error", "live": None, "shadow": error.code}]
     else:
-        found = differences(live, steps, other, its_steps, runtime.effects(label))
-    await runtime.note(name, "shadow_difference", found)
+        found = differences(live, steps, other, its_steps, _with_effect(desk.parts[label].workflow))
+    await desk.note(name, "shadow_difference", found)
     return found
 
 
@@ -126,6 +121,10 @@ def differences(
         if one != two:
             found.append({"what": what, "live": one, "shadow": two})
     return found
+
+
+def _with_effect(workflow: Workflow) -> frozenset[str]:
+    return frozenset(c.name for c in workflow.contracts if c.effect is not Effect.PURE)
 
 
 def _effects(steps: Sequence[Step], effects: frozenset[str]) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 from agentfsm.attempts import Reply
 from agentfsm.budgets import plus
 from agentfsm.conversation import canonical_calls, latest
+from agentfsm.decisions import CORRECTABLE
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude, proceed, report
 from agentfsm.falling_back import answered, fall_back, root_of
 from agentfsm.parts import Parts
-from agentfsm.planner import CORRECTABLE
 from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import Deadline, ErrorClass
 from agentfsm.results import in_doubt
@@ -25,9 +25,7 @@ CUT = "Your reply was cut off at the length limit and none of it was used. Answe
 
 def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> None:
     """Close an attempt and open what follows, as soon as nothing else is out."""
-    draft.task = draft.task.but(
-        budget_used=plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
-    )
+    draft.task = draft.task.but(budget_used=plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd))
     if reply.turn is not None:
         _model_replied(draft, step, reply.turn)
     elif reply.output is not None:
@@ -71,7 +69,8 @@ def _dead(draft: Draft) -> Step | None:
     for step in history:
         if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
             continue
-        if step.error_code in CORRECTABLE or (step.kind == "model" and step is not history[-1]):
+        correctable = step.error_code in CORRECTABLE and not in_doubt(draft.steps, step)
+        if correctable or (step.kind == "model" and step is not history[-1]):
             continue
         if step.stands_in_for is None and not answered(draft.steps, step):
             return step

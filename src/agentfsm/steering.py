@@ -5,10 +5,11 @@ from __future__ import annotations
 from agentfsm.budgets import tokens_of
 from agentfsm.contracts import digest
 from agentfsm.conversation import build, prompt_of
+from agentfsm.decisions import Approve, Await, End, Refuse, RunTool, RunTools
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude, proceed
 from agentfsm.parts import Parts
-from agentfsm.planner import Approve, Await, End, Refuse, RunTool, RunTools, decide
+from agentfsm.planner import decide
 from agentfsm.records import Step
 from agentfsm.recovery import Deadline
 from agentfsm.reserving import count_undo, reserve

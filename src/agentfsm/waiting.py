@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from agentfsm.asking import ASKS, DENIED, GRANTED, payload_of
+from agentfsm.decisions import Approve
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude
 from agentfsm.errors import AgentError
 from agentfsm.inbox import note
 from agentfsm.parts import Parts
-from agentfsm.planner import Approve
 from agentfsm.records import Inbound, Step, Task
 from agentfsm.recovery import Deadline
 from agentfsm.states import Event

@@ -13,7 +13,7 @@ from agentfsm.records import Inbound, Step, Task
 from agentfsm.states import State
 from agentfsm.store.schema import SCHEMA_VERSION
 
-_JSON = frozenset({"business_state", "budget_used", "input_data", "output_data", "ending"})
+_JSON = frozenset({"business_state", "budget_used", "input_data", "output_data", "ending", "asked"})
 
 
 def pack(value: Any) -> str | None:

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any, TypeVar
 
-from agentfsm.errors import StoreError
-from agentfsm.records import Commit, Inbound, Step, Task
+from agentfsm.errors import Conflict, StoreError
+from agentfsm.records import Commit, Control, Inbound, Receipt, Step, Task
 from agentfsm.store import rows
 from agentfsm.store.schema import TABLES
 from agentfsm.store.writes import write
@@ -33,9 +33,9 @@ class SQLiteStore:
         self._db: sqlite3.Connection | None = None
         self._closed = False
 
-    async def commit(self, change: Commit) -> int:
+    async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
-        return await self._call(lambda db: write(db, change))
+        return Receipt(await self._call(lambda db: write(db, change)))
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
@@ -75,6 +75,29 @@ class SQLiteStore:
             return [{**json.loads(row["data"]), "version": row["version"], "at": row["at"]} for row in found]
 
         return await self._call(read)
+
+    async def controls(self) -> Any:
+        def read(db: Any) -> Any:
+            rows_ = db.execute("SELECT key, value, version, change FROM control").fetchall()
+            return max([r["change"] for r in rows_], default=0), {
+                r["key"]: Control(r["key"], json.loads(r["value"]), r["version"]) for r in rows_
+            }
+
+        return await self._call(read)
+
+    async def set_control(self, key: str, value: Any, at: float, *, expected: int | None = None) -> int:
+        def put(db: Any) -> int:
+            row = db.execute("SELECT version FROM control WHERE key=?", (key,)).fetchone()
+            v = row["version"] if row else 0
+            if expected is not None and v != expected:
+                raise Conflict("control")
+            db.execute(
+                "INSERT OR REPLACE INTO control VALUES (?,?,?,(SELECT coalesce(max(change),0)+1 FROM control))",
+                (key, json.dumps(value), v + 1),
+            )
+            return v + 1
+
+        return await self._call(put)
 
     async def close(self) -> None:
         """Close the file and end the writer thread. Safe to call twice."""
