@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from agentfsm.contracts import ToolContract
 from agentfsm.errors import DefinitionError, InvalidControl, did_you_mean
@@ -70,15 +70,15 @@ class Switches:
 def check_control(key: str, value: object) -> None:
     """Raise InvalidControl where `value` is not to be stored under `key`, with what is wrong and the edit to make."""
     try:
-        kind, name = _split(key)
+        kind, _ = _split(key)
         if kind == "kill":
             _strength(value)
         elif kind == "flag":
             _until(value)
         elif kind == "rollout":
             Rollout.of(value)
-        elif not isinstance(value, Mapping):
-            raise DefinitionError(f"found {_short(value)}, expected a mapping with the state of the breaker of {name}")
+        else:
+            _check_breaker(value)
     except DefinitionError as error:
         raise InvalidControl(f"{_short(key)}: {error}", key=key) from None
 
@@ -139,7 +139,7 @@ def _strength(value: object) -> Strength:
     if not isinstance(found, str) or found not in STRENGTHS:
         hint = did_you_mean(found, STRENGTHS) if isinstance(found, str) else f" Known: {', '.join(STRENGTHS)}."
         raise DefinitionError(f"found {_short(found)}, expected a strength.{hint}")
-    return cast("Strength", found)
+    return found
 
 
 def _until(value: object) -> float:
@@ -150,6 +150,11 @@ def _until(value: object) -> float:
         raise DefinitionError(f"found {_short(on)}, expected true or false")
     end = float("inf") if until is None else _moment(until)
     return end if on else 0.0
+
+
+def _check_breaker(value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise DefinitionError(f"found {_short(value)}, expected a mapping with the state of the breaker")
 
 
 def _moment(text: object) -> float:
