@@ -142,7 +142,9 @@ class Workflow:
 
     def stage(self, business: Business) -> Stage:
         """Return the first stage that applies and is not yet left behind; the last one stays for good."""
-        return next((s for s in self.stages if s.applies_when(business) and not s.left_when(business)), self.stages[-1])
+        return next(
+            (s for s in self.stages if s.applies_when(business) and not s.left_when(business)), self.stages[-1]
+        )
 
     def refusal(self, business: Business, tool: str) -> tuple[str, str] | None:
         """Return `(code, reason)` where the tool is unknown or not allowed in this stage, else None."""
