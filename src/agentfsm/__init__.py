@@ -11,11 +11,12 @@ from agentfsm.errors import AgentError, Conflict, IncompleteTurn, InputChanged, 
 from agentfsm.models.openai_chat import OpenAIChat
 from agentfsm.records import Commit, TaskResult
 from agentfsm.runtime import Runtime
+from agentfsm.stages import Stage
 from agentfsm.states import Event, State
 from agentfsm.store.sqlite import SQLiteStore
 from agentfsm.tools import CallableTool
 from agentfsm.turns import Turn
-from agentfsm.workflow import Stage, Workflow
+from agentfsm.workflow import Workflow
 
 __all__ = [
     "AgentError",

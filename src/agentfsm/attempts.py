@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from agentfsm.budgets import tokens_of
+from agentfsm.budgets import tokens_of, usage_of
 from agentfsm.contracts import plain_text
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
 from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
-from agentfsm.turns import ModelRequest, Turn
+from agentfsm.turns import ModelRequest, Turn, Usage
+
+Price = Callable[[str, Usage], float | None]
+"""From the name of a model and what it used to USD; None where no price is known."""
 
 _STATUS = {
     "temporary_error": ErrorClass.TRANSIENT,
@@ -38,6 +41,11 @@ class Reply:
     retry_after_s: float | None = None
     doubt: bool = False
     tokens: int = 0
+    cost_usd: float = 0.0
+
+    def but(self, **changes: Any) -> Reply:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
 
 
 def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
@@ -45,13 +53,19 @@ def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
     return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, doubt=True)
 
 
-async def call_model(model: Model, request: ModelRequest, deadline: Deadline) -> Reply:
-    """Make one wire attempt."""
+def not_sent(code: str, *, retry_after_s: float | None = None, reason: str = "nothing was sent") -> Reply:
+    """Return the reply of an attempt that was not made: nothing can have happened."""
+    return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, retry_after_s=retry_after_s)
+
+
+async def call_model(model: Model, name: str, request: ModelRequest, deadline: Deadline, price: Price) -> Reply:
+    """Make one wire attempt. A cost that cannot be told counts nothing here; `Runtime` refuses a limit on it."""
     unseen = tokens_of(request.messages, None)  # an attempt that broke off may have been billed
     try:
         async with asyncio.timeout(deadline.remaining()):
             turn = await model.complete(request)
-        return Reply(turn=turn, tokens=tokens_of(request.messages, turn))
+        cost = price(name, usage_of(request.messages, turn))
+        return Reply(turn=turn, tokens=tokens_of(request.messages, turn), cost_usd=cost or 0.0)
     except ModelError as error:
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
         tokens = unseen if error.transient and "status" not in error.fields else 0
@@ -68,12 +82,12 @@ async def call_tool(
 ) -> Reply:
     """Call the tool once; with `ask_first`, only where it says that the key never took effect."""
     try:
-        async with asyncio.timeout(deadline.within(tool.contract.timeout_s).remaining()):
+        async with asyncio.timeout(min(deadline.remaining(), tool.contract.timeout_s)):
             answer = await tool.query(key) if ask_first else None
             if answer is None:
                 answer = await tool.call(arguments, key)
     except NOT_SENT as error:
-        return Reply(error=ErrorClass.TRANSIENT, code="not_sent", reason=type(error).__name__)
+        return not_sent("not_sent", reason=type(error).__name__)
     except LOST as error:
         return lost(_lost_code(error), type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code; its bug is this step's failure

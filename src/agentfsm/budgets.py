@@ -1,13 +1,13 @@
-"""Budgets: the limits of a task and the meter that is stored with it."""
+"""Budgets: the limits of a task and the meter that is stored with it. Every attempt counts, also a failed one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from agentfsm.errors import DefinitionError
-from agentfsm.turns import Message, Turn
+from agentfsm.turns import Message, Turn, Usage
 
 CHARS_PER_TOKEN = 3  # on the safe side of what providers count for plain text
 
@@ -60,36 +60,44 @@ class Limits:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Meter:
-    """What a task has used. Every attempt counts, also a failed one."""
+Used = Mapping[str, Any]
+"""The meter of a task, as it is stored with it: `steps`, `model_calls`, `tool_calls`, `tokens`, and where they are
+bounded `cost_usd`, `tools` (by name), `idle` (calls in a row without progress) and `visits` (by stage)."""
 
-    steps: int = 0
-    model_calls: int = 0
-    tool_calls: int = 0
-    tokens: int = 0
 
-    @classmethod
-    def of(cls, used: Mapping[str, int]) -> Meter:
-        """Read the meter from a task row."""
-        return cls(**used)
+def plus(used: Used, **more: float) -> dict[str, Any]:
+    """Return the meter moved on."""
+    return {**used, **{name: used.get(name, 0) + n for name, n in more.items() if n}}
 
-    def plus(self, **more: int) -> Meter:
-        """Return the meter moved on."""
-        return replace(self, **{name: getattr(self, name) + n for name, n in more.items()})
 
-    def over(self, limits: Limits) -> str | None:
-        """Return the stable code of the first limit that is exceeded, or None."""
-        for name, used in asdict(self).items():
-            if used > getattr(limits, name):
-                return f"limit_{name}"
-        return None
+def plus_each(used: Used, group: str, name: str) -> dict[str, Any]:
+    """Return the meter with one more of `name` in a group such as `tools`."""
+    counts = used.get(group, {})
+    return {**used, group: {**counts, name: counts.get(name, 0) + 1}}
+
+
+def over(used: Used, limits: Limits) -> str | None:
+    """Return the stable code of the first limit that is exceeded, or None."""
+    for name in ("steps", "model_calls", "tool_calls", "tokens"):
+        if used.get(name, 0) > getattr(limits, name):
+            return f"limit_{name}"
+    if limits.cost_usd is not None and used.get("cost_usd", 0.0) > limits.cost_usd:
+        return "limit_cost_usd"
+    if limits.per_tool and any(n > limits.per_tool.get(tool, n) for tool, n in used.get("tools", {}).items()):
+        return "limit_per_tool"
+    return None
+
+
+def usage_of(messages: tuple[Message, ...], turn: Turn | None) -> Usage:
+    """Return the provider's count where it gave one, else an estimate: missing usage is never zero."""
+    if turn is not None and turn.usage is not None:
+        return turn.usage
+    sent = sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
+    got = 0 if turn is None else len(turn.text) + sum(len(c.arguments) for c in turn.calls)
+    return Usage(input_tokens=1 + sent // CHARS_PER_TOKEN, output_tokens=got // CHARS_PER_TOKEN)
 
 
 def tokens_of(messages: tuple[Message, ...], turn: Turn | None) -> int:
-    """Return the provider's count where it gave one, else an estimate: missing usage is never zero."""
-    if turn is not None and turn.usage is not None:
-        return turn.usage.input_tokens + turn.usage.output_tokens
-    sent = sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
-    got = 0 if turn is None else len(turn.text) + sum(len(c.arguments) for c in turn.calls)
-    return 1 + (sent + got) // CHARS_PER_TOKEN
+    """Return the tokens of one exchange, as `usage_of` has them."""
+    usage = usage_of(messages, turn)
+    return usage.input_tokens + usage.output_tokens

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentfsm.contracts import canonical
+from agentfsm.contracts import canonical, json_schema
+from agentfsm.prompts import Prompt
 from agentfsm.records import Step, Task
 from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
 from agentfsm.workflow import Workflow
@@ -17,22 +18,42 @@ def latest(steps: Sequence[Step]) -> list[Step]:
 
 def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> ModelRequest:
     """Return the request that follows these steps; the same steps give the same bytes."""
-    messages = [Message(role="system", text=workflow.instructions), Message(role="user", text=task.text)]
-    for step in latest(steps):
-        if step.status == "pending":
-            continue
+    messages = [Message(role="system", text=prompt_of(workflow, task).text), Message(role="user", text=task.text)]
+    history = [step for step in latest(steps) if step.status != "pending"]
+    # A call that fell back has one answer, the last.
+    answers = {step.call_id: step.step_id for step in history if step.call_id}
+    for step in history:
         if step.kind == "model" and step.status == "success":
             turn = Turn.model_validate(step.output_data)
             messages.append(Message(role="assistant", text=turn.text, calls=turn.calls))
         elif step.kind == "event":
-            messages.append(Message(role="user", text=str(step.output_data["text"])))
+            if "text" in step.output_data:  # an approval is between a call and its result: nothing may stand there
+                messages.append(Message(role="user", text=str(step.output_data["text"])))
         elif step.call_id:
-            messages.append(Message(role="tool", text=canonical(step.output_data), call_id=step.call_id))
+            if step.step_id == answers[step.call_id]:
+                messages.append(Message(role="tool", text=canonical(step.output_data), call_id=step.call_id))
+        elif step.kind == "tool":
+            messages.append(Message(role="user", text=_told(step)))
         else:
             messages.append(Message(role="user", text=str(step.output_data["reason"])))
+    schema = workflow.answer_schema
     return ModelRequest(
-        key=key, messages=tuple(messages), tools=tuple(contract.offer() for contract in workflow.offers())
+        key=key,
+        messages=tuple(messages),
+        answer=None if schema is None else json_schema(schema),
+        tools=tuple(contract.offer() for contract in workflow.offers(task.business_state)),
     )
+
+
+def prompt_of(workflow: Workflow, task: Task) -> Prompt:
+    """Return the prompt of the stage's role, or of the workflow."""
+    role = workflow.stage(task.business_state).role
+    return workflow.roles[role].prompt if role is not None else workflow.main_prompt
+
+
+def _told(step: Step) -> str:
+    """Say what the orchestrator itself called, and what came of it."""
+    return f"{step.tool} was called with {canonical(step.input_data)}. Result: {canonical(step.output_data)}"
 
 
 def canonical_calls(turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from agentfsm import machine
+from agentfsm.budgets import plus_each
 from agentfsm.contracts import digest
-from agentfsm.records import Commit, Inbound, Outcome, Step, Task
+from agentfsm.records import Commit, Control, Inbound, Incident, Outcome, Step, Task
 from agentfsm.states import Event
+from agentfsm.waits import Business
+from agentfsm.workflow import Workflow
 
 
 class Draft:
@@ -25,16 +27,23 @@ class Draft:
         self._finished: list[Step] = []
         self._inserted: list[Step] = []
         self._audit: list[dict[str, Any]] = []
+        self.incidents: list[Incident] = []
+        self.controls: list[Control] = []
+
+    @property
+    def pending(self) -> list[Step]:
+        """The attempts that are open."""
+        return [step for step in self.steps if step.status == "pending"]
 
     def say(self, label: str) -> None:
         """Add a part to the commit's label."""
         self._labels.append(label)
 
-    def new(self, kind: Any, hashed: Any, *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
-        """Return a first attempt under the next free number; it is not inserted yet."""
-        number = max((step.step_id for step in self.steps), default=0) + 1
+    def new(self, kind: Any, input_hash: str = "", *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
+        """Return a first attempt under the next free number; it is not inserted yet. The hash is that of its input."""
+        number = 1 + max([step.step_id for step in self.steps], default=0)
         owner = self.task.request_id
-        return Step(owner, number, 1, kind, digest(hashed), self.now, tool=tool, call_id=call_id, **more)
+        return Step(owner, number, 1, kind, input_hash, self.now, tool=tool, call_id=call_id, **more)
 
     def note(self, kind: str, **facts: Any) -> None:
         """Add an audit row."""
@@ -48,52 +57,95 @@ class Draft:
         """Move the machine; `changes` go into the task row."""
         state, self.commands = machine.step(self.task.fsm_state, event)
         self.note("transition", **{"from": self.task.fsm_state.value}, event=event.value, to=state.value)
-        self.task = replace(self.task, fsm_state=state, **changes)
+        self.task = self.task.but(fsm_state=state, **changes)
+
+    def enter(self, workflow: Workflow, business: Business) -> None:
+        """Take the next business state; entering a stage whose visits are bounded is counted."""
+        stage = workflow.stage(business)
+        if stage.name != self.task.current_step and stage.visits is not None:
+            self.task = self.task.but(budget_used=plus_each(self.task.budget_used, "visits", stage.name))
+        self.task = self.task.but(business_state=business, current_step=stage.name)
 
     def end(self, event: Event, outcome: Outcome, cause: str | None, answer: str = "") -> None:
         """Move the machine to its end, or to waiting, with the claim that goes with it."""
-        self.fire(event, outcome=outcome, cause=cause, answer=answer, wait_until=None)
+        rest = {"wait_until": None, "next_run_at": None, "asked": None}
+        self.fire(event, outcome=outcome, cause=cause, answer=answer, **rest)
         self.note("outcome", outcome=outcome, cause=cause)
         self.say(f"{self.task.fsm_state.value} {outcome}" + (f" {cause}" if cause else ""))
 
     def finish(self, step: Step, label: str, **changes: Any) -> None:
         """Finish a pending attempt."""
-        closed = replace(step, finished_at=self.now, **changes)
-        self.steps[self.steps.index(step)] = closed
+        closed = step.but(finished_at=self.now, **changes)
+        place = next(n for n, known in enumerate(self.steps) if known is step)
+        self.steps[place] = closed
         self._finished.append(closed)
         again = f" attempt {step.attempt}" if label != "finish" else ""
         self.say(f"{label} step {step.step_id}{again}")
-        if closed.error_code:
-            self.task = replace(self.task, last_error=closed.error_code)
+        if closed.status != "success":
+            self.task = self.task.but(last_error=closed.error_code)
             self.note("attempt_failed", step=step.step_id, attempt=step.attempt, code=closed.error_code)
 
     def intend(self, step: Step) -> None:
         """Insert a pending attempt: from this commit on it may act."""
-        self._insert(step)
+        self.insert(step)
         again = f" attempt {step.attempt}" if step.attempt > 1 else ""
         self.say(f"intent step {step.step_id}{again} {step.tool or 'model'}")
-        self.task = replace(self.task, attempt=step.attempt)
+        self.task = self.task.but(attempt=step.attempt)
 
-    def receive(self, event: Inbound, text: str) -> None:
-        """Insert an event that a wait was for; `text` is what the model is told of it."""
+    def receive(self, event: Inbound, **told: Any) -> None:
+        """Insert an event that a wait was for; `text` of `told` is what the model is told of it."""
         given = {"source": event.source, "event_id": event.event_id, "kind": event.kind, "payload": event.payload}
-        step = self.new("event", given, input_data=given, output_data={"text": text})
-        self._insert(replace(step, status="success", finished_at=self.now))
-        self.event = replace(event, reason=None)
+        step = self.new("event", digest(given), input_data=given, output_data=told)
+        self.insert(step.but(status="success", finished_at=self.now))
+        self.event = Inbound(event.source, event.event_id, event.kind, event.payload)
         self.say(f"event {event.source}/{event.event_id} applied, step {step.step_id}")
+
+    def take(self, workflow: Workflow, step: Step, output: Any) -> None:
+        """Fold the answer of a tool into the business state; one that changes nothing is counted."""
+        before, used = self.task.business_state, self.task.budget_used
+        business = workflow.fold(before, step.tool or "", step.input_data, output)
+        idle = used.get("idle", 0)
+        if business == before:
+            self.task = self.task.but(budget_used={**used, "idle": idle + 1})
+        elif idle:
+            self.task = self.task.but(budget_used={**used, "idle": 0})
+        self.enter(workflow, business)
+
+    def stand_in(self, step: Step, status: Any, code: str | None, output: Any) -> None:
+        """Insert what answers in place of a tool's step, or the note that it has no answer."""
+        made = self.new("tool", step.input_hash, tool=step.tool, call_id=step.call_id)
+        self.insert(
+            made.but(
+                status=status,
+                error_code=code,
+                input_data=step.input_data,
+                output_data=dict(output),
+                finished_at=self.now,
+                stands_in_for=step.step_id,
+                tool_version=step.tool_version,
+                # What a person confirms has happened; any other substitute changes nothing.
+                effect_class=step.effect_class if status == "success" and code is None else "pure",
+            )
+        )
 
     def refuse(self, step: Step) -> None:
         """Insert a proposal that was answered with a reason."""
-        self._insert(replace(step, finished_at=self.now))
+        self.insert(step.but(finished_at=self.now))
         self.say(f"refuse step {step.step_id} {step.error_code}")
-        self.task = replace(self.task, last_error=step.error_code)
+        self.task = self.task.but(last_error=step.error_code)
         self.note("refused", step=step.step_id, tool=step.tool, code=step.error_code)
 
-    def _insert(self, step: Step) -> None:
+    def insert(self, step: Step) -> None:
+        """Insert a row as it is."""
         self.steps.append(step)
         self._inserted.append(step)
 
-    def commit(self) -> Commit:
+    def paused_until(self) -> float | None:
+        """Return when the first open attempt may begin, or None where one may begin now."""
+        times = [step.not_before or 0.0 for step in self.pending]
+        return min(times) if times and min(times) > self.now else None
+
+    def commit(self, *, claims: bool) -> Commit:
         """Return the transaction."""
         return Commit(
             label=", ".join(self._labels),
@@ -102,5 +154,8 @@ class Draft:
             finished=tuple(self._finished),
             inserted=tuple(self._inserted),
             event=self.event,
+            claims=claims,
             audit=tuple(self._audit),
+            incidents=tuple(self.incidents),
+            controls=tuple(self.controls),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
@@ -66,6 +68,21 @@ class DefinitionError(AgentError):
     default_code = "definition"
 
 
+class InvalidControl(AgentError):
+    """A flag, a kill switch or a rollout that was to be set says nothing anyone could act on. Nothing was written."""
+
+    default_code = "invalid_control"
+
+
+class ConfigError(AgentError):
+    """An environment cannot be used. The message lists every fault, one a line: file, line, found, expected, the edit.
+
+    `fields["faults"]` holds the same lines.
+    """
+
+    default_code = "config"
+
+
 class InvalidEvent(AgentError):
     """An event has no identity, or cannot be stored. Nothing was written."""
 
@@ -126,3 +143,11 @@ class IncompleteTurn(ModelError):
     """The stream ended before its terminal marker; nothing of the turn is kept."""
 
     default_code = "incomplete_turn"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for a near miss, then what there is: the end of a sentence about an unknown name."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{hint} Known: {', '.join(names) or 'none'}."

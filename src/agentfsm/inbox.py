@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from agentfsm.asking import ANSWERED, CONFIRMED, asks_for, payload_of, refusal
 from agentfsm.contracts import canonical
-from agentfsm.errors import InvalidEvent
+from agentfsm.errors import ContractViolation, InvalidEvent
 from agentfsm.records import Commit, Inbound, Task
 from agentfsm.states import TERMINAL, State
 from agentfsm.waits import EARLY
@@ -37,12 +37,14 @@ def judge(workflow: Workflow, task: Task | None, event: Inbound, now: float) -> 
         return UNKNOWN_TASK
     if task.fsm_state in TERMINAL:
         return "finished"
+    if asks_for(event.source, event.kind):
+        return _answer(workflow, task, event, now)
     stage = next((s for s in workflow.stages if s.wait and s.wait.accepts(event.source, event.kind)), None)
     if stage is None or stage.wait is None:
         return "unknown_kind"
     if task.ending is not None or stage.left_when(task.business_state):
         return "late"
-    waiting = task.fsm_state is State.WAITING_EXTERNAL and task.wait_until is not None
+    waiting = task.fsm_state is State.WAITING_EXTERNAL and task.wait_until is not None and task.asked is None
     if not waiting or workflow.stage(task.business_state) is not stage:
         return EARLY
     if task.wait_until is not None and now >= task.wait_until:
@@ -51,10 +53,27 @@ def judge(workflow: Workflow, task: Task | None, event: Inbound, now: float) -> 
     return "invalid_payload" if payload is None else stage.wait.refuse(task.business_state, payload)
 
 
+def _answer(workflow: Workflow, task: Task, event: Inbound, now: float) -> str | None:
+    """Return None where the event answers what the task asks a person for, else why not."""
+    why = refusal(task, event)
+    if why is not None or task.asked is None:
+        return why
+    if task.wait_until is not None and now >= task.wait_until:
+        return "late"
+    payload = payload_of(task, event) or {}
+    contract = workflow.contract(task.asked["tool"])
+    if event.kind in {ANSWERED, CONFIRMED} and contract is not None:
+        try:
+            contract.check(payload["output"])
+        except ContractViolation:
+            return "invalid_payload"
+    return None
+
+
 def filed(task: Task, event: Inbound, status: str, reason: str, now: float) -> Commit:
     """Return the commit that keeps an event which moves nothing now: `held`, or `ignored` with a reason."""
     told = f"event {event.source}/{event.event_id} {status} {reason}"
-    kept = replace(event, reason=reason)
+    kept = Inbound(event.source, event.event_id, event.kind, event.payload, reason)
     return Commit(label=told, task=task, at=now, event=kept, audit=(note(event, status, reason),), moves=False)
 
 

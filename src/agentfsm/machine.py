@@ -43,3 +43,11 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 def commands(state: State) -> tuple[Command, ...]:
     """Return what a task in this state waits for; a resumed task goes on from here."""
     return _COMMANDS[state]
+
+
+_AT_REST = frozenset(state for state, todo in _COMMANDS.items() if Command.REPORT in todo)
+
+
+def at_rest(state: State) -> bool:
+    """Whether a task in this state has nothing to do until something comes from outside."""
+    return state in _AT_REST

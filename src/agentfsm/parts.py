@@ -1,30 +1,63 @@
-"""What a runtime is made of."""
+"""What a runtime is made of, for the tasks of one workflow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from agentfsm.budgets import Limits
+from agentfsm.attempts import Price
+from agentfsm.breakers import Breakers
+from agentfsm.budgets import Limits, over, plus
 from agentfsm.contracts import Effect
+from agentfsm.draft import Draft
+from agentfsm.errors import DefinitionError
+from agentfsm.fallbacks import Cached
+from agentfsm.generation import Generation
+from agentfsm.memory import Memory
+from agentfsm.policy import Switches
 from agentfsm.ports import Clock, Model, Store, Tool
-from agentfsm.recovery import Retry
+from agentfsm.records import Step
+from agentfsm.recovery import ErrorClass, Retry
+from agentfsm.switchboard import Switchboard
 from agentfsm.telling import Telling
+from agentfsm.throttle import Throttle
 from agentfsm.workflow import Workflow
 
+SWITCH_AFTER = 2
+"""Failures in a row after which the next model is asked."""
 
-@dataclass(frozen=True)
-class Parts:
-    """The workflow, the ports and the policies of one runtime."""
 
-    workflow: Workflow
-    model: Model
-    tools: Mapping[str, Tool]
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """The ports and policies of one runtime, the same for all generations of its workflow."""
+
     store: Store
     clock: Clock
     limits: Limits
     retry: Retry
     telling: Telling
+    board: Switchboard
+    breakers: Breakers
+    price: Price
+    approval_s: float
+    patience_s: float
+    cache: Memory = field(default_factory=Memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(Shared):
+    """What a task of one generation runs on."""
+
+    workflow: Workflow
+    models: tuple[Model, ...]
+    tools: Mapping[str, Tool]
+    throttles: Mapping[str, Throttle]
+
+    @property
+    def switches(self) -> Switches:
+        """Flags and kill switch as they were last seen."""
+        return self.board.switches
 
     def may_repeat(self, tool: str | None) -> bool:
         """Whether a step whose reply was lost may be tried again; None stands for the model."""
@@ -32,3 +65,46 @@ class Parts:
             return True
         effect = self.tools[tool].contract.effect
         return effect in {Effect.PURE, Effect.IDEMPOTENT} or (effect is Effect.QUERYABLE and self.tools[tool].can_query)
+
+    def model_for(self, steps: Sequence[Step], step: Step) -> tuple[str, Model]:
+        """Return the model that the next attempt of a step asks, and its name.
+
+        The first one, until it refuses for good or fails twice in a row; then the next.
+        """
+        place, failures = 0, 0
+        for tried in steps if len(self.models) > 1 else ():
+            if tried.step_id != step.step_id or tried.status in {"pending", "success"}:
+                continue
+            failures += 1
+            if tried.error_class == ErrorClass.PERMANENT or failures >= SWITCH_AFTER:
+                place, failures = place + 1, 0
+        model = self.models[min(place, len(self.models) - 1)]
+        return getattr(model, "name", None) or type(model).__name__, model
+
+    def remember(self, step: Step, at: float, output: Mapping[str, Any]) -> None:
+        """Keep the answer of a tool that may have to be answered from memory one day."""
+        if any(isinstance(fallback, Cached) for fallback in self.workflow.fallbacks.get(step.tool or "", ())):
+            self.cache.keep(step.tool or "", step.input_hash, at, output)
+
+    def exceeded(self, draft: Draft, step: Step) -> str | None:
+        """Return the limit that forbids another attempt of a step, or None."""
+        calls = {"tool_calls": 1} if step.tool else {"model_calls": 1}
+        return over(plus(draft.task.budget_used, **calls), self.limits)
+
+
+def assemble(generations: Sequence[Generation], models: tuple[Model, ...], shared: Shared) -> dict[str, Parts]:
+    """Return the parts by label; raise DefinitionError where a generation is there twice or of another workflow."""
+    made: dict[str, Parts] = {}
+    for one in generations:
+        name, label = generations[0].workflow.name, one.workflow.label
+        if one.workflow.name != name or label in made:
+            raise DefinitionError(f"generation {label} is there twice, or not one of workflow {name!r}")
+        throttles = {
+            name: Throttle(tool.contract, shared.clock)
+            for name, tool in one.tools.items()
+            if tool.contract.concurrency is not None or tool.contract.per_minute is not None
+        }
+        made[label] = Parts(
+            **vars(shared), workflow=one.workflow, models=one.models or models, tools=one.tools, throttles=throttles
+        )
+    return made

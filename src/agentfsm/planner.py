@@ -2,118 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
-from agentfsm.contracts import digest
+from agentfsm.checking import check
+from agentfsm.contracts import Effect, canonical
 from agentfsm.conversation import latest
+from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, Refuse, RunTool, RunTools
 from agentfsm.errors import InvalidArguments
+from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
-from agentfsm.waits import Wait
 from agentfsm.workflow import Workflow
 
-CORRECTABLE = frozenset({"invalid_input", "truncated"})
-"""Codes of failed steps that the model is told about; every other failed step ends the task."""
 
-
-@dataclass(frozen=True)
-class AskModel:
-    """Ask the model for its next turn."""
-
-
-@dataclass(frozen=True)
-class RunTool:
-    """Run an allowed call whose arguments have been checked."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    call_id: str
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer a proposal, or a final text (`call_id` empty), with a reason instead of a result."""
-
-    tool: str | None
-    call_id: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Await:
-    """Begin the wait that this stage declares; `answer` is the question, or what is known so far."""
-
-    wait: Wait
-    answer: str
-
-
-@dataclass(frozen=True)
-class End:
-    """End the task."""
-
-    event: Event
-    outcome: Outcome
-    cause: str | None = None
-    answer: str = ""
-
-
-Decision = AskModel | RunTool | Refuse | Await | End
-
-
-def decide(workflow: Workflow, limits: Limits, task: Task, steps: Sequence[Step]) -> Decision:
+def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequence[Step]) -> Decision:
     """Return what to do after these steps. Called again after every refusal, so each call gets its answer."""
     history = latest(steps)
     cause = _too_many_corrections(history, limits.corrections)
     if cause is not None:
         return End(Event.STEP_FAILED, "failed", cause)
+    if task.budget_used.get("idle", 0) > limits.no_progress:
+        return End(Event.LIMIT_REACHED, "limit", "limit_no_progress")
+    stage = workflow.stage(task.business_state)
+    if stage.visits is not None and task.budget_used.get("visits", {}).get(stage.name, 0) > stage.visits:
+        return End(Event.LIMIT_REACHED, "limit", "limit_visits")
     last = max((i for i, s in enumerate(history) if s.kind == "model"), default=None)
-    if last is None or history[last].status == "failed":
+    if last is None:
+        return _ahead(workflow, limits, off, task, history)
+    if history[last].status != "success":
         return AskModel()
     turn, since = Turn.model_validate(history[last].output_data), history[last + 1 :]
     answered = {step.call_id for step in since}
-    for call in turn.calls:
-        if call.id not in answered:
-            return _check(workflow, limits, task, history, call)
+    waiting = [call for call in turn.calls if call.id not in answered]
+    if waiting:
+        return _proposed(workflow, limits, off, task, history, waiting)
     if since or turn.calls:
-        return _ahead(workflow, task)
+        return _ahead(workflow, limits, off, task, history)
     return _final(workflow, task, history, turn.text)
 
 
-def _ahead(workflow: Workflow, task: Task) -> AskModel | Await | End:
-    abort = workflow.aborted_when(task.business_state)
+def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step]) -> Decision:
+    """Return what follows where no call of the model is open: an end, a wait, calls of our own, or the model."""
+    business = task.business_state
+    abort = workflow.aborted_when(business)
     if abort is not None and not abort.explained:
         return End(Event.ABORTED, "failed", abort.cause, abort.answer)
-    wait = workflow.stage(task.business_state).wait
-    if wait is not None and wait.begins_when is not None and wait.begins_when(task.business_state):
-        return Await(wait, wait.says)
-    return AskModel()
+    if abort is None and workflow.answers is not None and workflow.done_when(business) and not open_effects(history):
+        return End(Event.ANSWER_ACCEPTED, "success", None, workflow.answers(business))
+    stage = workflow.stage(business)
+    if stage.wait is not None and stage.wait.begins_when is not None and stage.wait.begins_when(business):
+        return Await(stage.wait, stage.wait.says)
+    wanted = stage.calls(business) if abort is None and stage.calls is not None else ()
+    if not wanted:
+        return AskModel()
+    group: list[RunTool] = []
+    for tool, arguments in wanted[: limits.parallel]:
+        call = ToolCall(id="", name=tool, arguments=canonical(dict(arguments)))
+        checked = check(workflow, limits, off, task, [*history], call)
+        if isinstance(checked, Refuse):
+            return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
+        if not isinstance(checked, RunTool):
+            return checked
+        group.append(checked)
+    return RunTools(tuple(group))
 
 
-def _check(
-    workflow: Workflow, limits: Limits, task: Task, history: Sequence[Step], call: ToolCall
-) -> RunTool | Refuse | End:
-    refusal = workflow.refusal(task.business_state, call.name)
-    contract = workflow.contract(call.name)
-    if refusal is not None or contract is None:
-        code, reason = refusal or ("unknown_tool", f"There is no tool {call.name!r}.")
-        return Refuse(call.name, call.id, code, reason)
-    try:
-        arguments = contract.parse(call.arguments)
-    except InvalidArguments as error:
-        return Refuse(call.name, call.id, error.code, str(error))
-    guard = workflow.guards.get(call.name)
-    if guard is not None and (said := guard(task.business_state, arguments)) is not None:
-        return Refuse(call.name, call.id, "guard", said)
-    wanted = digest(arguments)
-    same = sum(s.kind == "tool" and s.tool == call.name and s.input_hash == wanted for s in history)
-    if same >= limits.same_call:
-        return End(Event.LIMIT_REACHED, "limit", "limit_same_call")
-    return RunTool(call.name, arguments, call.id)
+def _proposed(
+    workflow: Workflow,
+    limits: Limits,
+    off: Off,
+    task: Task,
+    history: Sequence[Step],
+    waiting: Sequence[ToolCall],
+) -> Decision:
+    """Return what becomes of the first open call of a turn, and of the pure ones after it where they may run at once."""
+    first = check(workflow, limits, off, task, history, waiting[0])
+    if not isinstance(first, RunTool):
+        return first
+    group = [first]
+    if workflow.stage(task.business_state).parallel and _pure(workflow, first):
+        for call in waiting[1 : limits.parallel]:
+            other = check(workflow, limits, off, task, history, call)
+            same = isinstance(other, RunTool) and any(
+                (other.tool, other.arguments) == (one.tool, one.arguments) for one in group
+            )
+            if not isinstance(other, RunTool) or same or not _pure(workflow, other):
+                break
+            group.append(other)
+    return RunTools(tuple(group))
+
+
+def _pure(workflow: Workflow, call: RunTool) -> bool:
+    contract = workflow.contract(call.tool)
+    return contract is not None and contract.effect is Effect.PURE
 
 
 def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -> Refuse | Await | End:
@@ -121,9 +104,9 @@ def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -
         return Refuse(None, "", "empty_turn", "Your reply was empty. Call a tool or answer the user.")
     if not open_effects(history):
         if workflow.done_when(task.business_state):
-            return End(Event.ANSWER_ACCEPTED, "success", None, text)
+            return _accepted(workflow, text, "success")
         if workflow.partial_when(task.business_state):
-            return End(Event.ANSWER_ACCEPTED, "partial", None, text)
+            return _accepted(workflow, text, "partial")
         abort = workflow.aborted_when(task.business_state)
         if abort is not None:
             return End(Event.ABORTED, "failed", abort.cause, text)
@@ -133,15 +116,26 @@ def _final(workflow: Workflow, task: Task, history: Sequence[Step], text: str) -
     return Refuse(None, "", "not_done", f"The task is not done. It is done when: {workflow.goal}")
 
 
+def _accepted(workflow: Workflow, text: str, outcome: Outcome) -> Refuse | End:
+    if workflow.answer_schema is not None:
+        try:
+            check_answer(workflow.answer_schema, text)
+        except InvalidArguments as error:
+            return Refuse(None, "", "invalid_answer", str(error))
+    return End(Event.ANSWER_ACCEPTED, outcome, None, text)
+
+
 def open_effects(history: Sequence[Step]) -> list[Step]:
     """Return the failed steps with an effect that no later success of the same tool has made good."""
     return [
         step
         for i, step in enumerate(history)
         if step.kind == "tool"
-        and step.status == "failed"
+        and step.status in {"failed", "in_doubt"}
         and step.effect_class != "pure"
-        and not any(s.tool == step.tool and s.status == "success" for s in history[i + 1 :])
+        and not any(
+            s.status == "success" and (s.tool == step.tool or s.stands_in_for == step.step_id) for s in history[i + 1 :]
+        )
     ]
 
 

@@ -11,10 +11,8 @@ from agentfsm.states import State
 Outcome = Literal["success", "partial", "failed", "cancelled", "limit", "unknown"]
 Mode = Literal["live", "dry_run", "shadow"]
 """How a task acts on the world: `dry_run` and `shadow` answer every tool that has an effect with its example."""
-IN_DOUBT = "in_doubt"
-"""`error_code` of an attempt whose reply did not come."""
 INTERRUPTED = "interrupted"
-"""The cause of that where the process ended first."""
+"""`error_code` of an attempt that is in doubt because the process ended first."""
 
 
 class _Record:

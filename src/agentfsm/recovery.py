@@ -72,6 +72,22 @@ class Retry:
             return pause
         return floor if retry_after_s else None
 
+    def park(self, key: str, attempt: int, retry_after_s: float | None, deadline: Deadline) -> float | None:
+        """Return the pause of the stage, whose deadline is the task's, or None where no further attempt fits.
+
+        It owns what a call cannot wait for: a Retry-After beyond its deadline, a dependency that stays down. It waits
+        up to `cap_s` and more with each attempt.
+        """
+        left = deadline.remaining()
+        if attempt >= self.attempts:
+            return None
+        floor = max(0.0, retry_after_s or 0.0)
+        jitter = random.Random(f"{self.seed}:{key}:{attempt}:park").uniform(0.5, 1.0)  # noqa: S311 - not secret
+        pause = floor + self.cap_s * attempt * jitter
+        if pause < left:
+            return pause
+        return floor if 0 < floor < left else None
+
 
 NOT_SENT = (
     ConnectionRefusedError,

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from typing import Any
 
-from agentfsm.budgets import Meter
+from agentfsm.budgets import Used, over, plus, plus_each
 from agentfsm.compensation import due
 from agentfsm.draft import Draft
 from agentfsm.parts import Parts
 
 
-def reserve(parts: Parts, draft: Draft, tool: str | None, *, steps: int) -> str | None:
+def reserve(parts: Parts, draft: Draft, tool: str | None, *, steps: int, tokens: int = 0) -> str | None:
     """Count an attempt at a tool, or at the model (None); return the limit it would break.
 
-    The way forward leaves room to undo what is done, and what this very attempt may do.
+    The way forward leaves room to undo what is done, and what this very attempt may do. `tokens` is what a request is
+    thought to cost: it has to fit, and is counted once the reply is there.
     """
+    used = _counted(parts, draft.task.budget_used, tool, steps)
     room = len(due(parts.workflow, draft.steps)) + (parts.workflow.undoing(tool) is not None)
-    meter = _counted(draft, tool, steps)
-    limit = meter.plus(steps=room, tool_calls=room).over(parts.limits)
+    limit = over(plus(used, steps=room, tool_calls=room, tokens=tokens), parts.limits)
     if limit is None:
-        draft.task = replace(draft.task, budget_used=asdict(meter))
+        draft.task = draft.task.but(budget_used=used)
     return limit
 
 
-def count_undo(draft: Draft, tool: str, *, steps: int) -> None:
+def count_undo(parts: Parts, draft: Draft, tool: str, *, steps: int) -> None:
     """Count an attempt at a compensation. No limit stops it: its attempts and its deadline bound it."""
-    draft.task = replace(draft.task, budget_used=asdict(_counted(draft, tool, steps)))
+    draft.task = draft.task.but(budget_used=_counted(parts, draft.task.budget_used, tool, steps))
 
 
-def _counted(draft: Draft, tool: str | None, steps: int) -> Meter:
-    calls = {"tool_calls": 1} if tool else {"model_calls": 1}
-    return Meter.of(draft.task.budget_used).plus(steps=steps, **calls)
+def _counted(parts: Parts, used: Used, tool: str | None, steps: int) -> dict[str, Any]:
+    if tool is None:
+        return plus(used, steps=steps, model_calls=1)
+    counted = plus(used, steps=steps, tool_calls=1)
+    return plus_each(counted, "tools", tool) if tool in parts.limits.per_tool else counted

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentfsm.conversation import latest
-from agentfsm.records import IN_DOUBT, Step, Task, TaskResult
+from agentfsm.records import Step, Task, TaskResult
 from agentfsm.states import State
 from agentfsm.workflow import Workflow
 
-DOUBTFUL = frozenset({IN_DOUBT, "contract_violation", "tool_crashed"})
-"""Codes of attempts after which an effect may have happened although no success was seen."""
+DOUBTFUL = frozenset({"contract_violation", "tool_crashed"})
+"""Codes of failed attempts after which an effect may have happened although no success was seen."""
 
 
 def in_doubt(steps: Sequence[Step], step: Step) -> bool:
     """Whether an attempt of this step, which has not succeeded, may have had an effect all the same."""
-    tries = [s for s in steps if s.step_id == step.step_id]
-    return step.effect_class != "pure" and any(s.error_code in DOUBTFUL for s in tries)
+    denied = (s.output_data["attempt"] for s in steps if s.kind == "event" and s.output_data.get("denied") == step.key)
+    settled = max(denied, default=0)  # a person has looked: up to this attempt nothing happened
+    tries = [s for s in steps if s.step_id == step.step_id and s.attempt > settled]
+    return step.effect_class != "pure" and any(s.status == "in_doubt" or s.error_code in DOUBTFUL for s in tries)
 
 
 def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:
@@ -27,9 +29,12 @@ def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:
     not_done: list[dict[str, Any]] = []
     unknown: list[dict[str, Any]] = []
     good = task.fsm_state is State.DONE
+    made_good = {s.stands_in_for for s in steps if s.status == "success"}
     undone = {s.undoes: s.key for s in steps if s.kind == "undo" and s.status == "success"}
     for step in latest(steps):
-        if step.kind not in {"tool", "undo"}:
+        if step.kind not in {"tool", "undo"} or (step.status != "success" and step.step_id in made_good):
+            continue
+        if step.stands_in_for is not None and step.status != "success":
             continue
         entry = {"tool": step.tool, "key": step.key, "effect_class": step.effect_class}
         if step.kind == "undo":

@@ -1,24 +1,31 @@
-"""The runtime: starts and resumes tasks of one workflow over the ports it was given."""
+"""The runtime: starts and resumes tasks of one workflow, in all its versions, over the ports it was given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentfsm import leases, states
+from agentfsm.attempts import Price
+from agentfsm.breaker import Breaker
+from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
 from agentfsm.committing import commit
-from agentfsm.driver import Driver
-from agentfsm.errors import Conflict, DefinitionError, InputChanged, UnknownTask
-from agentfsm.inbox import UNKNOWN_TASK, filed, inbound, judge, repeated
-from agentfsm.parts import Parts
+from agentfsm.desk import Desk
+from agentfsm.draft import Draft
+from agentfsm.errors import Conflict
+from agentfsm.generation import Generation
+from agentfsm.inbox import inbound
+from agentfsm.parts import Shared, assemble
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
-from agentfsm.reading import snapshot
-from agentfsm.records import Inbound, Step, Task, TaskResult
+from agentfsm.prices import cost_usd
+from agentfsm.records import Task, TaskResult
 from agentfsm.recovery import Retry
 from agentfsm.results import claim
+from agentfsm.rolling_out import RollingOut
+from agentfsm.rollout_plan import Rollout
+from agentfsm.switchboard import Switchboard
 from agentfsm.telling import Observer, Telling
-from agentfsm.waits import EARLY
 from agentfsm.workflow import Workflow
 
 _DELIVERIES = 4
@@ -27,56 +34,87 @@ _DELIVERIES = 4
 class Runtime:
     """Runs tasks durably: every intent is stored before it acts, every result before the next intent.
 
-    `seed` fixes the jitter of back-offs. `observer` gets every transition, proposal, refusal, event, compensation
-    and outcome as a plain dict, after it became durable: at least once, see `telling`. The store stays the
-    caller's to close.
+    `model` may be several, the first one is asked first. `earlier` are further generations of the same workflow: a
+    task stays on the one it started with, and `rollout` says which one a new task starts with. `seed` fixes the
+    jitter of back-offs. `observer` gets every transition, proposal, refusal, event, compensation and outcome as a
+    plain dict, after it became durable: at least once, see `telling`. `approval_s` is how long an approval is waited
+    for, `patience_s` the longest pause that `run` itself waits out (a worker leaves longer ones to the store).
+    `price` tells the USD of a model's usage. The store stays the caller's to close.
     """
 
     def __init__(
         self,
         *,
         workflow: Workflow,
-        model: Model,
+        model: Model | Sequence[Model],
         tools: Mapping[str, Tool],
         store: Store,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
         seed: int = 0,
         observer: Observer | None = None,
+        earlier: Sequence[Generation] = (),
+        rollout: Rollout | None = None,
+        approval_s: float = 86_400.0,
+        patience_s: float = float("inf"),
+        price: Price = cost_usd,
     ) -> None:
-        wanted = {contract.name for contract in workflow.contracts}
-        if wanted != set(tools):
-            raise DefinitionError(f"workflow {workflow.name!r} needs tools {sorted(wanted)}, got {sorted(tools)}")
-        limits = limits or Limits()
-        retry = Retry(attempts=limits.attempts, seed=seed)
-        self._parts = Parts(
-            workflow, model, dict(tools), store, clock or SystemClock(), limits, retry, Telling(observer)
+        limits, clock = limits or Limits(), clock or SystemClock()
+        self._shared = Shared(
+            store=store,
+            clock=clock,
+            limits=limits,
+            retry=retry or Retry(attempts=limits.attempts, seed=seed),
+            telling=Telling(observer),
+            board=Switchboard(store),
+            breakers=Breakers(store, clock, breaker),
+            price=price,
+            approval_s=approval_s,
+            patience_s=patience_s,
         )
-        self._live: set[str] = set()
+        models = tuple(model) if isinstance(model, Sequence) else (model,)
+        self._parts = assemble([Generation(workflow, dict(tools)), *earlier], models, self._shared)
+        self._newest = self._parts[workflow.label]
+        rolling_out = RollingOut(workflow, tuple(self._parts), rollout, self._shared.board)
+        self._desk = Desk(self._parts, self._newest, self._shared, rolling_out)
 
-    async def run(self, *, request_id: str, text: str) -> TaskResult:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name and version of every generation this runtime can drive."""
+        return tuple(self._parts)
+
+    @property
+    def store(self) -> Store:
+        """Where its tasks are."""
+        return self._shared.store
+
+    @property
+    def clock(self) -> Clock:
+        """What it reads the time from."""
+        return self._shared.clock
+
+    async def run(self, *, request_id: str, text: str, dry_run: bool = False, depth: int = 0) -> TaskResult:
         """Start the task, or resume it; a finished or waiting one returns its stored result and runs nothing.
 
+        A `dry_run` answers every tool that has an effect with the example of its contract, and ends as `partial`.
         Raises InputChanged where the id belongs to another text, Conflict where another worker has the task.
         When cancelled, the task ends as `cancelled` and CancelledError goes on; where that end has effects to
         undo, the next resume undoes them.
         """
-        task = await self._parts.store.load(request_id)
-        if task is None:
-            workflow = self._parts.workflow
-            business = workflow.begin(text)
-            task = Task(
-                request_id=request_id,
-                text=text,
-                workflow=workflow.label,
-                fsm_state=states.State.INIT,
-                current_step=workflow.stage(business).name,
-                created_at=self._parts.clock.time(),
-                business_state=business,
-            )
-        elif task.text != text:
-            raise InputChanged(f"request {request_id!r} was started with another text", request_id=request_id)
-        return await self._drive(task)
+        return await self._desk.drive(await self._desk.task(request_id, text, "dry_run" if dry_run else "live", depth))
+
+    async def submit(self, *, request_id: str, text: str, dry_run: bool = False) -> TaskResult:
+        """Store the task for a worker to take up; one that is stored already is left as it is."""
+        task = await self._desk.task(request_id, text, "dry_run" if dry_run else "live", 0)
+        if task.version == 0:
+            draft = Draft(task, (), self._shared.clock.time())
+            draft.say("submit")
+            draft.note("submitted", workflow=task.workflow)
+            receipt = await commit(self._desk.parts_of(task), draft.commit(claims=False))
+            task = task.but(version=receipt.version)
+        return claim(self._desk.parts_of(task).workflow, task, await self._desk.steps(task))
 
     async def resume(self, request_id: str) -> TaskResult:
         """Resume a task by its id alone; raise UnknownTask where there is none.
@@ -84,13 +122,20 @@ class Runtime:
         The lease of a worker that may still be alive is waited out on the clock; one that went on with the task
         in that time keeps it, and Conflict is raised.
         """
-        task = await self._known(request_id)
-        left = 0.0 if request_id in self._live else leases.left(task, self._parts.clock.time())
+        task = await self._desk.known(request_id)
+        left = 0.0 if request_id in self._desk.live else leases.left(task, self._shared.clock.time())
         if not left:
-            return await self._drive(task)
-        await self._parts.clock.sleep(left)
-        again = await self._known(request_id)
-        return await self._drive(again, waited=again.version == task.version)
+            return await self._desk.drive(task)
+        await self._shared.clock.sleep(left)
+        again = await self._desk.known(request_id)
+        return await self._desk.drive(again, waited=again.version == task.version)
+
+    async def drive_claimed(self, task: Task, owner: str) -> TaskResult:
+        """Go on with a task that `Store.claim` has given to `owner`."""
+        name = task.request_id
+        if name in self._desk.live:
+            raise Conflict(f"task {name!r} is running here already", code="busy", request_id=name)
+        return await self._desk.carry(task, owner, claimed=True)
 
     async def deliver(
         self, *, request_id: str, source: str, event_id: str, kind: str, payload: object = None
@@ -104,7 +149,7 @@ class Runtime:
         event = inbound(source, event_id, kind, payload)
         for left in reversed(range(_DELIVERIES)):
             try:
-                return await self._deliver(request_id, event)
+                return await self._desk.deliver(request_id, event)
             except Conflict:  # the task moved, or the same event came by another way: look again
                 if not left:
                     raise
@@ -112,71 +157,13 @@ class Runtime:
 
     def describe(self) -> dict[str, Any]:
         """Return the limits, the table of transitions, the stages, the waits and the contracts as plain data."""
-        workflow = self._parts.workflow
+        workflow = self._newest.workflow
         undone_by = {c.compensates: c.name for c in workflow.contracts if c.compensates}
         return {
             "workflow": workflow.label,
-            "limits": self._parts.limits.describe(),
+            "limits": self._shared.limits.describe(),
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
             "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }
-
-    async def _deliver(self, request_id: str, event: Inbound) -> TaskResult:
-        store, now = self._parts.store, self._parts.clock.time()
-        seen = await store.event(event.source, event.event_id)
-        task = await store.load(request_id)
-        if task is not None:
-            self._check(task)
-        if seen is not None and seen.reason == UNKNOWN_TASK and task is not None:
-            seen = None
-        fate = judge(self._parts.workflow, task, event, now)
-        if seen is None and fate is None and request_id not in self._live and task is not None:
-            return await self._drive(task, event)
-        status = "held" if fate in {None, EARLY} else "ignored"
-        row = task or Task(request_id, "", self._parts.workflow.label, states.State.INIT, "", now)
-        change = filed(row, event, status, fate or EARLY, now) if seen is None else repeated(row, event, now)
-        await commit(self._parts, change)
-        task = await self._known(request_id)
-        if request_id in self._live or leases.left(task, self._parts.clock.time()):
-            return claim(self._parts.workflow, *await snapshot(store, request_id))
-        return await self._drive(task)
-
-    async def _known(self, request_id: str) -> Task:
-        task = await self._parts.store.load(request_id)
-        if task is None:
-            raise UnknownTask(f"there is no task {request_id!r}; start it with run()", request_id=request_id)
-        return task
-
-    async def _steps(self, task: Task) -> list[Step]:
-        if not task.version:
-            return []
-        now, steps = await snapshot(self._parts.store, task.request_id)
-        if now.version != task.version:
-            raise Conflict(f"task {task.request_id!r} has just been moved on", request_id=task.request_id)
-        return steps
-
-    def _check(self, task: Task) -> None:
-        label = self._parts.workflow.label
-        if task.workflow != label:
-            said = f"task {task.request_id!r} belongs to {task.workflow}, not {label}"
-            raise InputChanged(said, code="workflow_changed")
-
-    async def _drive(self, task: Task, event: Inbound | None = None, *, waited: bool = False) -> TaskResult:
-        self._check(task)
-        name = task.request_id
-        if name in self._live:
-            raise Conflict(f"task {name!r} is running here already", code="busy", request_id=name)
-        left = 0.0 if waited else leases.left(task, self._parts.clock.time())
-        if left:
-            said = f"task {name!r} is with another worker for up to {left:.1f} s more; resume() waits for it"
-            raise Conflict(said, code="busy", request_id=name, left_s=left)
-        self._live.add(name)
-        try:
-            with leases.owner() as owner:
-                await self._parts.telling.catch_up(self._parts.store, task)
-                steps = await self._steps(task)
-                return await Driver(self._parts, owner, task, steps).run(event)
-        finally:
-            self._live.discard(name)

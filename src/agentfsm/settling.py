@@ -2,48 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import Any
 
 from agentfsm.attempts import Reply
-from agentfsm.budgets import Meter
-from agentfsm.conversation import canonical_calls
+from agentfsm.budgets import plus
+from agentfsm.conversation import canonical_calls, latest
+from agentfsm.decisions import CORRECTABLE
 from agentfsm.draft import Draft
-from agentfsm.ending import conclude, proceed
+from agentfsm.ending import conclude, proceed, report
+from agentfsm.falling_back import answered, fall_back, root_of
 from agentfsm.parts import Parts
-from agentfsm.records import IN_DOUBT, INTERRUPTED, Inbound, Step
+from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import Deadline, ErrorClass
 from agentfsm.results import in_doubt
 from agentfsm.states import Event
 from agentfsm.steering import again, plan
 from agentfsm.turns import Turn
+from agentfsm.waiting import ask_what_happened
 
 CUT = "Your reply was cut off at the length limit and none of it was used. Answer again, shorter."
 
 
-def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> float | None:
-    """Close an attempt and open what follows; return the pause before it where that is another attempt."""
-    if reply.code != INTERRUPTED:
-        draft.event = Inbound("tool" if step.tool else "model", f"{step.key}/{step.attempt}", reply.code or "reply")
-    used = Meter.of(draft.task.budget_used).plus(tokens=reply.tokens)
-    draft.task = replace(draft.task, budget_used=asdict(used))
+def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> None:
+    """Close an attempt and open what follows, as soon as nothing else is out."""
+    draft.task = draft.task.but(budget_used=plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd))
     if reply.turn is not None:
         _model_replied(draft, step, reply.turn)
     elif reply.output is not None:
         _tool_replied(parts, draft, step, reply.output)
     elif reply.error is ErrorClass.INVALID_INPUT and step.kind == "tool" and not in_doubt(draft.steps, step):
         told = {"error": reply.code, "reason": reply.reason}
-        draft.finish(step, "fail", status="failed", error_code="invalid_input", output_data=told)
-        draft.fire(Event.VALIDATION_ERROR)
-    else:
-        return _attempt_failed(parts, draft, step, reply, wall, own)
-    plan(parts, draft, wall)
+        code = "invalid_input" if step.call_id else reply.code
+        draft.finish(
+            step, "fail", status="failed", error_code=code, error_class=ErrorClass.INVALID_INPUT.value, output_data=told
+        )
+        _heard(parts, draft, Event.VALIDATION_ERROR)
+    elif _attempt_failed(parts, draft, step, reply, wall, own):
+        return
+    if not draft.pending:
+        go_on(parts, draft, wall)
+
+
+def go_on(parts: Parts, draft: Draft, wall: Deadline) -> None:
+    """Plan what comes next where nothing is out: first see to a step that failed for good."""
+    dead = _dead(draft)
+    if dead is None:
+        plan(parts, draft, wall)
+    elif dead.kind == "undo" and not in_doubt(draft.steps, dead) and dead.error_class != ErrorClass.TRANSIENT:
+        proceed(parts, draft)  # it will never work: undo the rest, and say so at the end
+    elif dead.kind == "undo" or in_doubt(draft.steps, dead):
+        draft.end(Event.EFFECT_UNKNOWN, "unknown", dead.error_code)
+        ask_what_happened(parts, draft, dead, wall)
+        report(parts, draft)
+    elif not fall_back(parts, draft, dead, wall):
+        _give_up(parts, draft, dead, wall)
+    elif not draft.pending and draft.task.wait_until is None:
+        go_on(parts, draft, wall)
+
+
+def _dead(draft: Draft) -> Step | None:
+    """Return the first step that failed for good and has not been made good, or None."""
+    if draft.task.ending is not None:
+        last = latest(draft.steps)[-1]
+        return last if last.kind == "undo" and last.status != "success" else None
+    if all(step.status in {"success", "pending"} for step in draft.steps):
+        return None  # most often so, and asked twice a step
+    history = latest(draft.steps)
+    for step in history:
+        if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
+            continue
+        correctable = step.error_code in CORRECTABLE and not in_doubt(draft.steps, step)
+        if correctable or (step.kind == "model" and step is not history[-1]):
+            continue
+        if step.stands_in_for is None and not answered(draft.steps, step):
+            return step
     return None
+
+
+def _heard(parts: Parts, draft: Draft, event: Event) -> None:
+    """Move on with `event` once the last call of a group was heard, or stay where others are out or one is dead."""
+    out = draft.pending or _dead(draft) is not None
+    draft.fire(Event.PART_RECEIVED if out else event)
 
 
 def _model_replied(draft: Draft, step: Step, turn: Turn) -> None:
     if turn.finish == "length":
-        draft.finish(step, "fail", status="failed", error_code="truncated", output_data={"reason": CUT})
+        draft.finish(
+            step,
+            "fail",
+            status="failed",
+            error_code="truncated",
+            error_class=ErrorClass.INVALID_INPUT.value,
+            output_data={"reason": CUT},
+        )
         draft.fire(Event.VALIDATION_ERROR)
         return
     turn = canonical_calls(turn, step.step_id, [s.call_id for s in draft.steps if s.call_id])
@@ -56,40 +107,61 @@ def _tool_replied(parts: Parts, draft: Draft, step: Step, output: Any) -> None:
     if step.kind == "undo":
         draft.finish(step, "finish", status="success", output_data=dict(output))
         draft.fire(Event.TOOL_RESULT_RECEIVED)
-        draft.note(
-            "compensated", step=step.step_id, tool=step.tool, key=step.key, undoes=f"{step.request_id}:{step.undoes}"
-        )
+        undone = f"{step.request_id}:{step.undoes}"
+        draft.note("compensated", step=step.step_id, tool=step.tool, key=step.key, undoes=undone)
         return
-    business = parts.workflow.fold(draft.task.business_state, step.tool or "", step.input_data, output)
-    draft.finish(step, "finish", status="success", output_data=dict(output))
-    stage = parts.workflow.stage(business).name
-    draft.fire(Event.TOOL_RESULT_RECEIVED, business_state=business, current_step=stage)
+    draft.finish(step, "finish", status="success", output_data=output)
+    draft.take(parts.workflow, root_of(draft.steps, step), output)
+    _heard(parts, draft, Event.TOOL_RESULT_RECEIVED)
 
 
-def _attempt_failed(
-    parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline
-) -> float | None:
-    lost = reply.doubt and reply.error is ErrorClass.TRANSIENT
-    label, code = ("in doubt", IN_DOUBT) if lost else ("fail", reply.code)
-    told = {"error": reply.code, "reason": reply.reason}
-    draft.finish(step, label, status="failed", error_code=code, output_data=told)
+def _attempt_failed(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> bool:
+    """Close a failed attempt; return whether another one was opened."""
+    transient = reply.error is ErrorClass.TRANSIENT
+    lost = reply.doubt and transient
+    draft.finish(
+        step,
+        "in doubt" if lost else "fail",
+        status="in_doubt" if lost else "failed",
+        error_code=reply.code,
+        error_class=None if reply.error is None else reply.error.value,
+        output_data={"error": reply.code, "reason": reply.reason},
+    )
     late = wall.passed and step.kind != "undo"
-    cause, limit = reply.code, None
-    if reply.error is ErrorClass.TRANSIENT and (not reply.doubt or parts.may_repeat(step.tool)):
-        pause = parts.retry.pause(step.key, step.attempt, reply.retry_after_s, own)
-        limit = "limit_wall_s" if late else None
-        if pause is not None and limit is None:
-            limit = again(parts, draft, step)
-            if limit is None:
-                draft.fire(Event.ATTEMPT_FAILED)
-                return pause
-    doubt = in_doubt(draft.steps, step)
-    if step.kind == "undo" and not doubt and reply.error is not ErrorClass.TRANSIENT:
-        proceed(parts, draft)  # it will never work: undo the rest, and say so at the end
-    elif doubt or step.kind == "undo":
-        draft.end(Event.EFFECT_UNKNOWN, "unknown", cause)
-    elif limit is not None:
-        conclude(parts, draft, Event.TIMEOUT if late else Event.LIMIT_REACHED, "limit", limit)
+    if late or not (transient or _other_model(parts, draft, step)) or (reply.doubt and not parts.may_repeat(step.tool)):
+        return False
+    pause = 0.0 if not transient else _pause(parts, step, reply, wall, own)
+    if pause is None or again(parts, draft, step, pause) is not None:
+        return False
+    draft.fire(Event.ATTEMPT_FAILED)
+    if pause > own.remaining():
+        draft.note("parked", step=step.step_id, code=reply.code, until=draft.now + pause)
+    return True
+
+
+def _pause(parts: Parts, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> float | None:
+    """Return the pause of the layer that owns the error: the call's own, else the stage's, which has more time."""
+    if reply.code == INTERRUPTED:
+        return 0.0  # nobody is waited for
+    pause = parts.retry.pause(step.key, step.attempt, reply.retry_after_s, own)
+    if pause is None and step.kind != "undo":
+        pause = parts.retry.park(step.key, step.attempt, reply.retry_after_s, wall)
+    return pause
+
+
+def _other_model(parts: Parts, draft: Draft, step: Step) -> bool:
+    """Whether a model that refused for good can be replaced by the next one."""
+    return step.tool is None and parts.model_for(draft.steps, step)[0] != step.model
+
+
+def _give_up(parts: Parts, draft: Draft, step: Step, wall: Deadline) -> None:
+    """End the task because of a step that failed for good."""
+    transient = step.error_class == ErrorClass.TRANSIENT
+    if transient and wall.passed:
+        conclude(parts, draft, Event.TIMEOUT, "limit", "limit_wall_s")
+        return
+    limit = parts.exceeded(draft, step) if transient else None
+    if limit is not None:
+        conclude(parts, draft, Event.LIMIT_REACHED, "limit", limit)
     else:
-        conclude(parts, draft, Event.STEP_FAILED, "failed", cause)
-    return None
+        conclude(parts, draft, Event.STEP_FAILED, "failed", step.error_code)

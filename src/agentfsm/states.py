@@ -25,12 +25,14 @@ class Event(StrEnum):
     MODEL_REPLIED = "model_replied"  # a complete turn: calls it proposes, or a final text
     TOOL_PROPOSED = "tool_proposed"  # a proposal the orchestrator allowed
     TOOL_RESULT_RECEIVED = "tool_result_received"
+    PART_RECEIVED = "part_received"  # one call of a group came to its end; others are still out
     ANSWER_ACCEPTED = "answer_accepted"  # a final text, and the post-condition holds
     VALIDATION_ERROR = "validation_error"  # a proposal, an answer or an input was refused with a reason
     ATTEMPT_FAILED = "attempt_failed"  # one attempt failed or was lost; another follows
     STEP_FAILED = "step_failed"  # no further attempt is possible or allowed
     EFFECT_UNKNOWN = "effect_unknown"  # an effect may have happened and nobody here can tell
     EXTERNAL_NEEDED = "external_needed"  # the way forward leads through the user or another system
+    RESUMED = "resumed"  # an operator lifted what held the task back
     CALLBACK_RECEIVED = "callback_received"  # what a wait was for: a message of the user, a callback
     WAIT_EXPIRED = "wait_expired"  # it did not come in time
     COMPENSATION_REQUIRED = "compensation_required"  # the end is decided; a committed effect is undone first
@@ -55,10 +57,14 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.PLANNING, _E.ATTEMPT_FAILED): _S.PLANNING,
         (_S.PLANNING, _E.ANSWER_ACCEPTED): _S.DONE,
         (_S.EXECUTING_STEP, _E.TOOL_RESULT_RECEIVED): _S.PLANNING,
+        (_S.EXECUTING_STEP, _E.PART_RECEIVED): _S.EXECUTING_STEP,
         (_S.EXECUTING_STEP, _E.VALIDATION_ERROR): _S.PLANNING,
         (_S.EXECUTING_STEP, _E.ATTEMPT_FAILED): _S.EXECUTING_STEP,
         (_S.EXECUTING_STEP, _E.EFFECT_UNKNOWN): _S.WAITING_EXTERNAL,
         (_S.WAITING_EXTERNAL, _E.USER_REQUEST_RECEIVED): _S.EXECUTING_STEP,
+        (_S.EXECUTING_STEP, _E.TOOL_PROPOSED): _S.EXECUTING_STEP,
+        (_S.EXECUTING_STEP, _E.EXTERNAL_NEEDED): _S.WAITING_EXTERNAL,
+        (_S.WAITING_EXTERNAL, _E.RESUMED): _S.PLANNING,
         (_S.PLANNING, _E.EXTERNAL_NEEDED): _S.WAITING_EXTERNAL,
         (_S.PLANNING, _E.COMPENSATION_REQUIRED): _S.EXECUTING_STEP,
         (_S.EXECUTING_STEP, _E.COMPENSATION_REQUIRED): _S.EXECUTING_STEP,

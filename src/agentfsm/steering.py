@@ -2,74 +2,124 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from agentfsm.budgets import tokens_of
 from agentfsm.contracts import digest
-from agentfsm.conversation import build
+from agentfsm.conversation import build, prompt_of
+from agentfsm.decisions import Approve, Await, End, Refuse, RunTool, RunTools
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude, proceed
 from agentfsm.parts import Parts
-from agentfsm.planner import AskModel, Await, End, Refuse, RunTool, decide
+from agentfsm.planner import decide
 from agentfsm.records import Step
 from agentfsm.recovery import Deadline
 from agentfsm.reserving import count_undo, reserve
 from agentfsm.states import Event
-from agentfsm.waiting import begin
+from agentfsm.waiting import ask_approval, begin, hold
+
+LIVE_AGAIN = {"status": "pending", "output_data": None, "error_code": None, "error_class": None, "finished_at": None}
 
 
-def again(parts: Parts, draft: Draft, step: Step) -> str | None:
+def again(parts: Parts, draft: Draft, step: Step, pause_s: float = 0.0) -> str | None:
     """Open the next attempt of a failed step with the same input; return the limit that forbids it."""
     if step.attempt >= parts.limits.attempts:
         return "limit_attempts"
     limit = None
     if step.kind == "undo":
-        count_undo(draft, step.tool or "", steps=0)
+        count_undo(parts, draft, step.tool or "", steps=0)
     else:
         limit = reserve(parts, draft, step.tool, steps=0)
     if limit is None:
-        fresh = {"status": "pending", "output_data": None, "error_code": None, "finished_at": None}
-        draft.intend(replace(step, attempt=step.attempt + 1, created_at=draft.now, **fresh))  # type: ignore[arg-type]
+        model = parts.model_for(draft.steps, step)[0] if step.tool is None else None
+        draft.intend(
+            step.but(
+                attempt=step.attempt + 1,
+                created_at=draft.now,
+                not_before=draft.now + pause_s if pause_s else None,
+                model=model,
+                **LIVE_AGAIN,
+            )
+        )
     return limit
 
 
 def plan(parts: Parts, draft: Draft, wall: Deadline) -> None:
-    """Refuse, open the next step, or end: until there is something to act on or nothing left to do."""
+    """Refuse, open the next steps, or end: until there is something to act on or nothing left to do."""
     if draft.task.ending is not None:
         proceed(parts, draft)
         return
+    held = parts.switches.stopped(parts.workflow.label)
+    if held == "stop":
+        conclude(parts, draft, Event.CANCEL, "cancelled", "kill_switch")
+        return
+    if held == "pause":
+        hold(draft)
+        return
+    switches, now = parts.switches, draft.now
     while True:
-        decision = decide(parts.workflow, parts.limits, draft.task, draft.steps)
+        decision = decide(
+            parts.workflow, parts.limits, lambda c: switches.tool_disabled(c, now), draft.task, draft.steps
+        )
         if isinstance(decision, Refuse):
             told = {"error": decision.code, "reason": decision.reason}
-            refusal = draft.new("refusal", told, tool=decision.tool, call_id=decision.call_id)
-            draft.refuse(replace(refusal, status="failed", error_code=decision.code, output_data=told))
+            refusal = draft.new("refusal", digest(told), tool=decision.tool, call_id=decision.call_id)
+            draft.refuse(refusal.but(status="failed", error_code=decision.code, output_data=told))
             draft.fire(Event.VALIDATION_ERROR)
-            continue
-        if isinstance(decision, End):
+        elif isinstance(decision, End):
             conclude(parts, draft, decision.event, decision.outcome, decision.cause, decision.answer)
             return
-        if isinstance(decision, Await):
+        elif isinstance(decision, Await):
             begin(draft, decision.wait, decision.answer)
             return
-        limit = "limit_wall_s" if wall.passed else reserve(parts, draft, getattr(decision, "tool", None), steps=1)
-        if limit is not None:
-            conclude(parts, draft, Event.TIMEOUT if wall.passed else Event.LIMIT_REACHED, "limit", limit)
-        elif isinstance(decision, RunTool):
-            draft.intend(_tool_step(parts, draft, decision))
-            draft.fire(Event.TOOL_PROPOSED)
+        elif isinstance(decision, Approve):
+            ask_approval(parts, draft, decision)
+            return
         else:
-            draft.intend(_model_step(parts, draft, decision))
-        return
+            calls = decision.calls if isinstance(decision, RunTools) else ()
+            limit = _open(parts, draft, calls, wall)
+            if limit is not None:
+                conclude(parts, draft, Event.TIMEOUT if wall.passed else Event.LIMIT_REACHED, "limit", limit)
+            return
 
 
-def _tool_step(parts: Parts, draft: Draft, decision: RunTool) -> Step:
-    effect = parts.tools[decision.tool].contract.effect.value
-    arguments = dict(decision.arguments)
-    step = draft.new("tool", arguments, tool=decision.tool, call_id=decision.call_id)
-    return replace(step, effect_class=effect, input_data=arguments)
+def _open(parts: Parts, draft: Draft, calls: tuple[RunTool, ...], wall: Deadline) -> str | None:
+    """Open the calls that the budget still has room for, or the next model step; return the limit that forbids it."""
+    if wall.passed:
+        return "limit_wall_s"
+    if not calls:
+        return _ask_model(parts, draft)
+    for call in calls:
+        limit = reserve(parts, draft, call.tool, steps=1)
+        if limit is not None:
+            return None if draft.pending else limit  # those that are open are heard first
+        draft.intend(tool_step(parts, draft, call))
+        draft.fire(Event.TOOL_PROPOSED)
+    return None
 
 
-def _model_step(parts: Parts, draft: Draft, _decision: AskModel) -> Step:
-    step = draft.new("model", None)
+def tool_step(parts: Parts, draft: Draft, call: RunTool, stands_in_for: int | None = None) -> Step:
+    """Return the first attempt at a tool; a run that is not live has no effect."""
+    contract = parts.tools[call.tool].contract
+    step = draft.new("tool", call.hash, tool=call.tool, call_id=call.call_id)
+    if contract.deprecated is not None:
+        draft.note("deprecated", step=step.step_id, tool=call.tool, version=contract.version, use=contract.deprecated)
+    return step.but(
+        effect_class=contract.effect.value if draft.task.mode == "live" else "pure",
+        input_data=dict(call.arguments),
+        tool_version=contract.version,
+        stands_in_for=stands_in_for,
+    )
+
+
+def _ask_model(parts: Parts, draft: Draft) -> str | None:
+    step = draft.new("model")
     request = build(parts.workflow, draft.task, draft.steps, step.key)
-    return replace(step, input_hash=digest(request.model_dump(mode="json")))
+    limit = reserve(parts, draft, None, steps=1, tokens=tokens_of(request.messages, None))
+    if limit is None:
+        draft.intend(
+            step.but(
+                input_hash=digest(request.model_dump(mode="json", exclude_none=True)),
+                model=parts.model_for(draft.steps, step)[0],
+                prompt=prompt_of(parts.workflow, draft.task).label,
+            )
+        )
+    return limit

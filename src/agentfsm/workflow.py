@@ -3,75 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
 
 from agentfsm.contracts import Effect, ToolContract
 from agentfsm.errors import DefinitionError
-from agentfsm.fallbacks import Fallback
+from agentfsm.fallbacks import Cached, Degraded, Fallback, OtherTool
 from agentfsm.prompts import Prompt
-from agentfsm.waits import Business, Wait
-
-Arguments = Mapping[str, Any]
-
-
-Calls = Sequence[tuple[str, Arguments]]
-"""Tools and their arguments."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for.
-
-    A branch is a stage that `applies_when` the business state says so. With `calls` the orchestrator itself makes
-    the calls of the stage, all of one list at once, and asks again until the stage is left: no model is needed for
-    what is known beforehand. With `parallel`, pure calls of one turn run at once. `role` names who is asked here.
-    `visits` bounds how often the stage may be entered (None: as the budget allows), and so every loop through it.
-    """
-
-    name: str
-    tools: frozenset[str]
-    left_when: Callable[[Business], bool]
-    wait: Wait | None = None
-    applies_when: Callable[[Business], bool] = lambda _business: True
-    calls: Callable[[Business], Calls] | None = None
-    parallel: bool = False
-    role: str | None = None
-    visits: int | None = None
-
-
-@dataclass(frozen=True)
-class Role:
-    """Who the model is in a stage: its own prompt, and no more tools than it needs."""
-
-    prompt: Prompt
-    tools: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Never:
-    """Something this workflow does under no circumstances, whoever proposes it.
-
-    `forbids` takes the tool, its arguments and the business state.
-    """
-
-    name: str
-    forbids: Callable[[str, Arguments, Business], bool]
-
-
-@dataclass(frozen=True)
-class Abort:
-    """The business rules success out: the task fails with `cause`.
-
-    With `explained` the model is heard first and its text is the answer, else `answer` is.
-    """
-
-    cause: str
-    explained: bool = False
-    answer: str = ""
+from agentfsm.stages import Abort, Arguments, Never, Role, Stage
+from agentfsm.waits import Business
 
 
 @dataclass(frozen=True)
@@ -122,34 +66,84 @@ class Workflow:
             raise DefinitionError(f"workflow {self.name!r} {said}; name each once in both")
         if bad := sorted(c.name for c in undoing if c.effect not in {Effect.IDEMPOTENT, Effect.QUERYABLE}):
             raise DefinitionError(f"workflow {self.name!r}: {bad} must be idempotent or queryable to compensate")
+        self._check_roles()
+        self._check_fallbacks(known)
+
+    def _check_roles(self) -> None:
+        for stage in self.stages:
+            if stage.role is None:
+                continue
+            if stage.role not in self.roles:
+                near = difflib.get_close_matches(stage.role, self.roles, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise DefinitionError(f"stage {stage.name} has role {stage.role!r}, known: {sorted(self.roles)}{hint}")
+            if more := sorted(stage.tools - self.roles[stage.role].tools):
+                raise DefinitionError(f"stage {stage.name} allows {more}, which role {stage.role!r} does not have")
+
+    def _check_fallbacks(self, known: set[str]) -> None:
+        for tool, fallbacks in self.fallbacks.items():
+            others = {f.tool for f in fallbacks if isinstance(f, OtherTool)}
+            if unknown := sorted({tool, *others} - known):
+                raise DefinitionError(f"a fallback of workflow {self.name!r} names tools without a contract: {unknown}")
+            for fallback in fallbacks:
+                if isinstance(fallback, Cached) and self._by_name[tool].effect is not Effect.PURE:
+                    raise DefinitionError(f"{tool}: a cached answer is no substitute for an effect; drop Cached()")
+                if isinstance(fallback, Degraded):
+                    self._by_name[tool].check(fallback.output)
 
     @property
     def label(self) -> str:
         """Name and version, as stored with the task."""
         return f"{self.name}@{self.version}"
 
+    @cached_property
+    def main_prompt(self) -> Prompt:
+        """What the model is told where the stage has no role."""
+        return self.prompt or Prompt(self.name, self.version, self.instructions)
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether any stage waits for something, so that events may have come early."""
+        return any(stage.wait is not None for stage in self.stages)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, ToolContract]:
+        return {c.name: c for c in self.contracts}
+
+    @cached_property
+    def _undoing(self) -> Mapping[str, ToolContract]:
+        return {c.compensates: c for c in self.contracts if c.compensates}
+
+    @cached_property
+    def _offered(self) -> list[ToolContract]:
+        return [c for c in self.contracts if any(c.name in stage.tools for stage in self.stages)]
+
     def contract(self, tool: str) -> ToolContract | None:
         """Return the contract of a tool, or None."""
-        return next((c for c in self.contracts if c.name == tool), None)
+        return self._by_name.get(tool)
 
     def undoing(self, tool: str | None) -> ToolContract | None:
         """Return the contract of the tool that compensates this one, or None."""
-        return next((c for c in self.contracts if tool is not None and c.compensates == tool), None)
+        return self._undoing.get(tool or "")
 
-    def offers(self) -> list[ToolContract]:
-        """Return the contracts that the model is told of: those some stage allows."""
-        return [c for c in self.contracts if any(c.name in stage.tools for stage in self.stages)]
+    def offers(self, business: Business) -> list[ToolContract]:
+        """Return the contracts that the model is told of: those of the stage's role, else those some stage allows."""
+        role = self.stage(business).role
+        if role is None:
+            return self._offered
+        return [c for c in self._offered if c.name in self.roles[role].tools]
 
     def stage(self, business: Business) -> Stage:
         """Return the first stage that applies and is not yet left behind; the last one stays for good."""
-        return next(
-            (s for s in self.stages if s.applies_when(business) and not s.left_when(business)), self.stages[-1]
-        )
+        for stage in self.stages:
+            if (stage.applies_when is None or stage.applies_when(business)) and not stage.left_when(business):
+                return stage
+        return self.stages[-1]
 
     def refusal(self, business: Business, tool: str) -> tuple[str, str] | None:
         """Return `(code, reason)` where the tool is unknown or not allowed in this stage, else None."""
-        names = sorted(c.name for c in self.contracts)
-        if tool not in names:
+        if tool not in self._by_name:
+            names = sorted(self._by_name)
             near = difflib.get_close_matches(tool, names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             return "unknown_tool", f"There is no tool {tool!r}.{hint} Known: {names}."

@@ -52,7 +52,7 @@ def test_an_attempt_under_way_is_marked_in_doubt_and_repeated_with_the_same_key(
     world.restart()
     assert world.run().outcome == "success"
     assert world.steps()[3:5] == [
-        (4, 1, "payments.refund", "failed", "in_doubt"),
+        (4, 1, "payments.refund", "in_doubt", "interrupted"),
         (4, 2, "payments.refund", "success", None),
     ]
     assert {key for _, _, key in world.refund_calls} == {"r1:4"}

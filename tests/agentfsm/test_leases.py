@@ -48,7 +48,7 @@ class Two:
         world.tools["payments.refund"] = slow
 
     async def start(self, runtime):
-        chat = runtime._parts.model
+        chat = runtime._newest.models[0]
         self.first = self.world.runtime(chat)
         self.job = asyncio.create_task(self.first.run(request_id="r1", text="refund order 7"))
         await self.inside.wait()
@@ -117,7 +117,7 @@ def test_a_zombie_that_is_cancelled_cannot_cancel_the_task_of_another(world):
             return await real(**arguments)
 
         world.tools["payments.refund"] = slow
-        second = world.runtime(runtime._parts.model)
+        second = world.runtime(runtime._newest.models[0])
         job = asyncio.create_task(second.run(request_id="r1", text="refund order 7"))
         await again.wait()
         two.job.cancel()
@@ -216,7 +216,7 @@ def test_of_two_that_claim_at_once_one_gets_the_task(world, killed):
     async def both(runtime):
         other = SQLiteStore(world.path)
         mine, world.store = world.store, other
-        second = world.runtime(runtime._parts.model)
+        second = world.runtime(runtime._newest.models[0])
         results = await asyncio.gather(runtime.resume("r1"), second.resume("r1"), return_exceptions=True)
         await mine.close()
         return results

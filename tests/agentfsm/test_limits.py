@@ -15,7 +15,7 @@ from agentfsm import AgentError, Effect, Limits
         ({"steps": 4}, "limit_steps", 5),
         ({"model_calls": 2}, "limit_model_calls", 5),
         ({"tool_calls": 1}, "limit_tool_calls", 4),
-        ({"tokens": 10}, "limit_tokens", 2),
+        ({"tokens": 10}, "limit_tokens", 1),  # what is thought not to fit is not sent
     ],
 )
 def test_a_budget_that_runs_out_ends_in_limit(world, limits, cause, commits):
@@ -110,12 +110,27 @@ def test_no_step_is_begun_after_the_deadline_of_the_task(world):
     assert len(world.requests) == 1
 
 
-def test_the_deadline_of_a_step_covers_all_its_attempts(world, wire):
+def test_a_pause_that_fits_no_more_into_the_deadline_of_a_step_is_the_stages_and_all_layers_share_one_cap(world, wire):
     world.first = [wire.error(503, retry_after="14") for _ in range(9)]
     result = world.run()
-    assert result.outcome == "failed"
-    assert len(world.requests) == 3
-    assert sum(world.clock.pauses) <= 30
+    assert (result.outcome, result.cause) == ("failed", "overloaded")
+    assert len(world.requests) == Limits().attempts
+    assert sum(world.clock.pauses[:2]) <= Limits().step_s < world.clock.pauses[2] + sum(world.clock.pauses[:2])
+
+
+def test_a_retry_after_beyond_the_deadline_of_a_step_parks_the_task_without_a_lease(world, wire):
+    world.first = [wire.error(429, retry_after="100")]
+    assert world.run().outcome == "success"
+    assert 100 <= world.clock.pauses[0] < 120
+    parked = world.store.commits[1].task
+    assert (parked.owner, parked.lease_until) == (None, 0.0)
+    assert parked.next_run_at >= 1100
+
+
+def test_a_retry_after_beyond_the_deadline_of_the_task_is_not_waited_for(world, wire):
+    world.first = [wire.error(429, retry_after="1000")]
+    result = world.run()
+    assert (result.outcome, result.cause, world.clock.pauses) == ("failed", "rate_limit", [])
 
 
 def test_the_word_of_the_model_alone_is_never_a_success(world, wire):
@@ -161,7 +176,7 @@ def test_a_cancelled_task_ends_as_cancelled_and_says_what_is_in_doubt(world, too
     async def cancel_while_running(runtime):
         started = asyncio.Event()
         hanging(world, tool, started)
-        runtime = world.runtime(runtime._parts.model)
+        runtime = world.runtime(runtime._newest.models[0])
         job = asyncio.create_task(runtime.run(request_id="r1", text="refund order 7"))
         await started.wait()
         job.cancel()

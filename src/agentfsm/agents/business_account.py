@@ -23,10 +23,11 @@ from agentfsm.agents.business_contracts import (
 from agentfsm.budgets import Limits
 from agentfsm.ports import Clock, Model, Store
 from agentfsm.runtime import Runtime
+from agentfsm.stages import Abort, Arguments, Stage
 from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business, Payload, Wait
-from agentfsm.workflow import Abort, Arguments, Stage, Workflow
+from agentfsm.workflow import Workflow
 
 DAY_S = 86_400.0
 LIMITS = Limits(steps=60, model_calls=60, tool_calls=60, wall_s=600.0)

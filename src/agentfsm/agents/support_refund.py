@@ -12,10 +12,11 @@ from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
 from agentfsm.ports import Clock, Model, Store
 from agentfsm.runtime import Runtime
+from agentfsm.stages import Arguments, Stage
 from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business
-from agentfsm.workflow import Arguments, Stage, Workflow
+from agentfsm.workflow import Workflow
 
 LOOKUP, REFUND = "orders.lookup", "payments.refund"
 

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS task (
     ending TEXT,
     wait_until REAL,
     waited_s REAL NOT NULL,
+    next_run_at REAL, asked TEXT, mode TEXT, depth INTEGER, cancel_requested INTEGER NOT NULL DEFAULT 0,
     owner TEXT,
     lease_until REAL NOT NULL,
     fence INTEGER NOT NULL,
@@ -32,7 +33,7 @@ CREATE TABLE IF NOT EXISTS agent_steps (
     request_id TEXT NOT NULL REFERENCES task (request_id),
     step_id INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'success', 'failed')),
+    status TEXT NOT NULL CHECK (status IN ('pending', 'success', 'failed', 'in_doubt')),
     input_hash TEXT NOT NULL,
     output_data TEXT,
     error_code TEXT,
@@ -44,7 +45,7 @@ CREATE TABLE IF NOT EXISTS agent_steps (
     idempotency_key TEXT NOT NULL,
     input_data TEXT,
     finished_at REAL,
-    undoes INTEGER,
+    undoes INTEGER, stands_in_for INTEGER, not_before REAL, tool_version INTEGER, error_class TEXT, model TEXT, prompt TEXT,
     PRIMARY KEY (request_id, step_id, attempt)
 ) WITHOUT ROWID;
 
@@ -62,6 +63,7 @@ CREATE TABLE IF NOT EXISTS event (
 
 CREATE INDEX IF NOT EXISTS event_held ON event (request_id) WHERE reason = 'early';
 
+CREATE TABLE IF NOT EXISTS control (key TEXT PRIMARY KEY, value TEXT, version INTEGER, change INTEGER);
 CREATE TABLE IF NOT EXISTS audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     request_id TEXT NOT NULL,

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any, TypeVar
 
-from agentfsm.errors import StoreError
-from agentfsm.records import Commit, Inbound, Step, Task
+from agentfsm.errors import Conflict, StoreError
+from agentfsm.records import Commit, Control, Inbound, Receipt, Step, Task
 from agentfsm.store import rows
 from agentfsm.store.schema import TABLES
 from agentfsm.store.writes import write
@@ -33,9 +33,18 @@ class SQLiteStore:
         self._db: sqlite3.Connection | None = None
         self._closed = False
 
-    async def commit(self, change: Commit) -> int:
+    async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
-        return await self._call(lambda db: write(db, change))
+
+        def put(db: Any) -> Receipt:
+            version = write(db, change)
+            change_no = db.execute("SELECT coalesce(max(change),0) FROM control").fetchone()[0]
+            cancel = db.execute(
+                "SELECT cancel_requested FROM task WHERE request_id=?", (change.task.request_id,)
+            ).fetchone()
+            return Receipt(version, change_no, bool(cancel and cancel[0]))
+
+        return await self._call(put)
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
@@ -75,6 +84,86 @@ class SQLiteStore:
             return [{**json.loads(row["data"]), "version": row["version"], "at": row["at"]} for row in found]
 
         return await self._call(read)
+
+    async def controls(self) -> Any:
+        def read(db: Any) -> Any:
+            rows_ = db.execute("SELECT key, value, version, change FROM control").fetchall()
+            return max([r["change"] for r in rows_], default=0), {
+                r["key"]: Control(r["key"], json.loads(r["value"]), r["version"]) for r in rows_
+            }
+
+        return await self._call(read)
+
+    async def set_control(self, key: str, value: Any, at: float, *, expected: int | None = None) -> int:
+        def put(db: Any) -> int:
+            row = db.execute("SELECT version FROM control WHERE key=?", (key,)).fetchone()
+            v = row["version"] if row else 0
+            if expected is not None and v != expected:
+                raise Conflict("control")
+            db.execute(
+                "INSERT OR REPLACE INTO control VALUES (?,?,?,(SELECT coalesce(max(change),0)+1 FROM control))",
+                (key, json.dumps(value), v + 1),
+            )
+            return v + 1
+
+        return await self._call(put)
+
+    async def claim(self, owner: str, labels: Any, now: float, lease_s: float, limit: int) -> list[Task]:
+        def put(db: Any) -> list[Task]:
+            marks = ",".join("?" * len(labels))
+            found = db.execute(
+                f"SELECT * FROM task WHERE workflow IN ({marks}) AND fsm_state NOT IN ('DONE','FAILED') AND (owner IS NULL OR lease_until <= ?) "
+                "AND (next_run_at <= ? OR (next_run_at IS NULL AND fsm_state <> 'WAITING_EXTERNAL') OR cancel_requested = 1) ORDER BY updated_at LIMIT ?",
+                (*labels, now, now, limit),
+            ).fetchall()
+            out = []
+            for row in found:
+                db.execute(
+                    "UPDATE task SET owner=?, lease_until=?, fence=fence+1 WHERE request_id=?",
+                    (owner, now + lease_s, row["request_id"]),
+                )
+                again = db.execute("SELECT * FROM task WHERE request_id=?", (row["request_id"],)).fetchone()
+                out.append(rows.task(again))
+            return out
+
+        return await self._call(put)
+
+    async def request_cancel(self, request_id: str) -> bool:
+        return await self._call(
+            lambda db: (
+                db.execute(
+                    "UPDATE task SET cancel_requested=1 WHERE request_id=? AND fsm_state NOT IN ('DONE','FAILED')",
+                    (request_id,),
+                ).rowcount
+                == 1
+            )
+        )
+
+    async def tasks(self, *, state: Any = None, label: Any = None, limit: int = 50) -> list[Task]:
+        return await self._call(
+            lambda db: [
+                rows.task(r)
+                for r in db.execute(
+                    "SELECT * FROM task WHERE (?1 IS NULL OR fsm_state=?1) AND (?2 IS NULL OR workflow=?2) ORDER BY updated_at DESC LIMIT ?3",
+                    (state, label, limit),
+                )
+            ]
+        )
+
+    async def outcomes(self, name: str) -> Any:
+        def read(db: Any) -> Any:
+            out: Any = {}
+            for r in db.execute(
+                "SELECT workflow, outcome, count(*) n FROM task WHERE workflow LIKE ? AND mode='live' AND fsm_state IN ('DONE','FAILED') GROUP BY 1,2",
+                (name + "@%",),
+            ):
+                out.setdefault(r["workflow"], {})[r["outcome"]] = r["n"]
+            return out
+
+        return await self._call(read)
+
+    async def incidents(self, *, limit: int = 100) -> Any:
+        return []
 
     async def close(self) -> None:
         """Close the file and end the writer thread. Safe to call twice."""

@@ -75,7 +75,7 @@ def _insert(db: sqlite3.Connection, step: Step) -> None:
     row = {**rows.of(step), "idempotency_key": step.key}
     taken = db.execute(
         "SELECT 1 FROM agent_steps WHERE request_id = :request_id AND step_id = :step_id "
-        "AND (input_hash <> :input_hash OR status <> 'failed') LIMIT 1",
+        "AND (input_hash <> :input_hash OR status NOT IN ('failed', 'in_doubt')) LIMIT 1",
         row,
     )
     if taken.fetchone() is not None or db.execute(_insert_into("agent_steps", row), row).rowcount != 1:

@@ -241,7 +241,7 @@ def test_a_cancelled_task_begins_nothing_new_and_the_next_resume_undoes_it(bank)
             await asyncio.Event().wait()
 
         bank.world.tools[SEND] = hang
-        runtime = bank.build(runtime._parts.model)
+        runtime = bank.build(runtime._newest.models[0])
         job = asyncio.create_task(runtime.run(request_id="r1", text="Open an account."))
         await started.wait()
         job.cancel()
@@ -269,7 +269,7 @@ def test_a_cancel_while_undoing_does_not_change_the_end(bank):
             await asyncio.Event().wait()
 
         bank.world.tools[VOID] = hang
-        runtime = bank.build(runtime._parts.model)
+        runtime = bank.build(runtime._newest.models[0])
         job = asyncio.create_task(runtime.deliver(**bank.event("contract.refused")))
         await started.wait()
         job.cancel()

@@ -101,7 +101,7 @@ def test_two_processes_that_get_the_same_callback_apply_it_once(bank):
 
     async def both(runtime):
         other = SQLiteStore(bank.world.path)
-        second = bank.build(runtime._parts.model, other)
+        second = bank.build(runtime._newest.models[0], other)
         event = bank.event("contract.signed")
         results = await asyncio.gather(runtime.deliver(**event), second.deliver(**event))
         await other.close()
@@ -315,7 +315,7 @@ def test_a_held_callback_that_another_process_hears_first_is_left_to_it(bank):
         held = await real(request_id)
         if not seen:
             other = SQLiteStore(bank.world.path)
-            seen.append(await bank.build(bank.runtime._parts.model, other).resume("r1"))
+            seen.append(await bank.build(bank.runtime._newest.models[0], other).resume("r1"))
             await other.close()
         return held
 

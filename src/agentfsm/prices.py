@@ -1,0 +1,7 @@
+"""tmp"""
+
+from typing import Any
+
+
+def cost_usd(*a: Any) -> float | None:
+    return None
