@@ -192,7 +192,7 @@ def test_whoever_comes_and_gives_up_both_limits_hold_and_no_slot_is_lost(concurr
             moves.append((at, number, lasts_s, "come"))
             if patience_s is not None:
                 moves.append((at + patience_s, number, 0, "go"))
-        for at, number, lasts_s, what in sorted(moves):
+        for at, number, lasts_s, what in sorted(moves, key=lambda m: (m[0], m[3] == "go", m[1])):
             await bench.clock.run(max(at, bench.clock.now))
             if what == "come":
                 calls.append(asyncio.create_task(bench.call(number, lasts_s)))
