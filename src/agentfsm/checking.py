@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import digest
-from agentfsm.decisions import Approve, End, Off, Refuse, RunTool
+from agentfsm.decisions import Approve, End, Off, Refuse, RunTool, Wanted
 from agentfsm.errors import InvalidArguments
 from agentfsm.records import Step, Task
 from agentfsm.states import Event
-from agentfsm.turns import ToolCall
 from agentfsm.workflow import Workflow
 
 
 def check(
-    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step], call: ToolCall
+    workflow: Workflow, limits: Limits, off: Off, task: Task, history: Sequence[Step], call: Wanted
 ) -> RunTool | Refuse | Approve | End:
     """Return whether a call may run here and now, whoever wants it."""
     business = task.business_state

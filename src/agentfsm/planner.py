@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
 from agentfsm.checking import check
-from agentfsm.contracts import Effect, canonical
+from agentfsm.contracts import Effect, compact
 from agentfsm.conversation import latest
-from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, Refuse, RunTool, RunTools
+from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, OwnCall, Refuse, RunTool, RunTools
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
@@ -59,8 +59,8 @@ def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Se
         return AskModel()
     group: list[RunTool] = []
     for tool, arguments in wanted[: limits.parallel]:
-        call = ToolCall(id="", name=tool, arguments=canonical(dict(arguments)))
-        checked = check(workflow, limits, off, task, [*history], call)
+        call = OwnCall(tool, compact(dict(arguments)))
+        checked = check(workflow, limits, off, task, history, call)
         if isinstance(checked, Refuse):
             return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
         if not isinstance(checked, RunTool):

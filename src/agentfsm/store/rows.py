@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from agentfsm.contracts import canonical
+from agentfsm.contracts import compact
 from agentfsm.errors import StoreError
 from agentfsm.records import Inbound, Incident, Step, Task
 from agentfsm.states import State
@@ -43,7 +43,7 @@ def pack(value: Any) -> str | None:
     """Return a value as JSON text, None as NULL. Raise StoreError where it is too large."""
     if value is None:
         return None
-    text = canonical(value)
+    text = compact(value)
     if len(text) > MOST_BYTES:
         raise StoreError(f"a value of {len(text)} characters; at most {MOST_BYTES} are stored", code="too_large")
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from agentfsm.contracts import canonical
+from agentfsm.contracts import compact
 from agentfsm.errors import Conflict, InputChanged
 from agentfsm.records import Commit, Inbound, Receipt, Step, Task
 from agentfsm.store import rows
@@ -74,12 +74,12 @@ def write(db: sqlite3.Connection, change: Commit, schema: Schema) -> Receipt:
     if change.audit:
         name = change.task.request_id
         seq = 0 if change.moves else db.execute(_NEXT_SEQ, (name, version)).fetchone()[0]
-        db.execute(_AUDIT, (name, version, seq, change.at, canonical(change.audit)))
+        db.execute(_AUDIT, (name, version, seq, change.at, compact(change.audit)))
     for one in change.incidents:
         given = (one.request_id, one.key, one.code, one.error_class, one.workflow, one.prompt, one.at)
         db.execute(_INCIDENT, (*given, rows.pack(one.data)))
     for control in change.controls:
-        db.execute(_CONTROL, (control.key, canonical(control.value)))
+        db.execute(_CONTROL, (control.key, compact(control.value)))
     return Receipt(version, last_change(db), cancel)
 
 
@@ -92,7 +92,7 @@ def set_control(db: sqlite3.Connection, key: str, value: object, at: float, expe
     version = int(db.execute(_CONTROL, (key, rows.pack(value))).fetchone()[0])
     entry = [{"kind": "control", "key": key, "value": value}]
     change = last_change(db)
-    db.execute(_AUDIT, ("", change, 0, at, canonical(entry)))
+    db.execute(_AUDIT, ("", change, 0, at, compact(entry)))
     return version
 
 
