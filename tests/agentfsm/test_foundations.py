@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,13 +84,20 @@ def test_the_door_is_sorted_and_small():
 def test_the_runtime_needs_only_the_standard_library_pydantic_and_httpx():
     allowed = set(sys.stdlib_module_names) | {"pydantic", "httpx", "agentfsm"}
     found = set()
-    for path in ROOT.rglob("*.py"):
+    for path in (path for path in ROOT.rglob("*.py") if path != ROOT / "config" / "yaml_file.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 found.add((node.module or "").split(".")[0])
     assert found <= allowed
+
+
+def test_yaml_and_the_command_line_are_imported_where_they_are_used_and_nowhere_else():
+    late = "['yaml', 'argparse', 'agentfsm.config', 'agentfsm.cli']"
+    code = f"import sys, agentfsm; print([name for name in {late} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_every_file_is_small():
