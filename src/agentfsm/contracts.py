@@ -122,9 +122,12 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     return _made_schema(model)
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(value: Any) -> str:
     """Return the one JSON text of a plain value; raise ValueError for what JSON cannot hold."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(value)
 
 
 def plain_text(text: str) -> str:

@@ -41,7 +41,7 @@ class Draft:
 
     def new(self, kind: Any, hashed: Any, *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
         """Return a first attempt under the next free number; it is not inserted yet."""
-        number = max((step.step_id for step in self.steps), default=0) + 1
+        number = 1 + max([step.step_id for step in self.steps], default=0)
         owner = self.task.request_id
         return Step(owner, number, 1, kind, digest(hashed), self.now, tool=tool, call_id=call_id, **more)
 
@@ -76,7 +76,8 @@ class Draft:
     def finish(self, step: Step, label: str, **changes: Any) -> None:
         """Finish a pending attempt."""
         closed = step.but(finished_at=self.now, **changes)
-        self.steps[self.steps.index(step)] = closed
+        place = next(n for n, known in enumerate(self.steps) if known is step)
+        self.steps[place] = closed
         self._finished.append(closed)
         again = f" attempt {step.attempt}" if label != "finish" else ""
         self.say(f"{label} step {step.step_id}{again}")

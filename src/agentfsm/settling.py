@@ -65,6 +65,8 @@ def _dead(draft: Draft) -> Step | None:
     if draft.task.ending is not None:
         last = latest(draft.steps)[-1]
         return last if last.kind == "undo" and last.status != "success" else None
+    if all(step.status in {"success", "pending"} for step in draft.steps):
+        return None  # most often so, and asked twice a step
     history = latest(draft.steps)
     for step in history:
         if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
