@@ -82,7 +82,7 @@ async def call_tool(
 ) -> Reply:
     """Call the tool once; with `ask_first`, only where it says that the key never took effect."""
     try:
-        async with asyncio.timeout(deadline.within(tool.contract.timeout_s).remaining()):
+        async with asyncio.timeout(min(deadline.remaining(), tool.contract.timeout_s)):
             answer = await tool.query(key) if ask_first else None
             if answer is None:
                 answer = await tool.call(arguments, key)

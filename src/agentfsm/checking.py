@@ -36,13 +36,11 @@ def check(
     guard = workflow.guards.get(call.name)
     if guard is not None and (said := guard(business, arguments)) is not None:
         return Refuse(call.name, call.id, "guard", said)
-    same = 0
-    if any(s.tool == call.name for s in history):
-        wanted = digest(arguments)
-        same = sum(s.kind == "tool" and s.tool == call.name and s.input_hash == wanted for s in history)
+    wanted = digest(arguments)
+    same = sum(s.input_hash == wanted and s.tool == call.name and s.kind == "tool" for s in history)
     if same >= limits.same_call:
         return End(Event.LIMIT_REACHED, "limit", "limit_same_call")
-    run = RunTool(call.name, arguments, call.id)
+    run = RunTool(call.name, arguments, call.id, wanted)
     if (contract.approval or contract.destructive) and task.mode == "live":
         return _approved(history, run, same)
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentfsm.contracts import ToolContract, canonical
+from agentfsm.contracts import ToolContract, canonical, digest
 from agentfsm.conversation import latest
 from agentfsm.draft import Draft
 from agentfsm.records import Step
@@ -32,5 +32,5 @@ def undo_step(workflow: Workflow, draft: Draft, step: Step, contract: ToolContra
     """Return the first attempt at undoing a step; its key is its own, not that of the step."""
     given = workflow.compensations[step.tool or ""](step.input_data, step.output_data)
     arguments = contract.parse(canonical(dict(given)))
-    undo = draft.new("undo", arguments, tool=contract.name, input_data=arguments, undoes=step.step_id)
+    undo = draft.new("undo", digest(arguments), tool=contract.name, input_data=arguments, undoes=step.step_id)
     return undo.but(effect_class=contract.effect.value, tool_version=contract.version)

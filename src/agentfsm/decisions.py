@@ -24,11 +24,12 @@ class AskModel:
 
 @dataclass(frozen=True)
 class RunTool:
-    """Run an allowed call whose arguments have been checked. `call_id` is empty where no model asked for it."""
+    """Run an allowed call whose arguments have been checked, and hashed. `call_id` is empty for a call of our own."""
 
     tool: str
     arguments: Mapping[str, Any]
-    call_id: str = ""
+    call_id: str
+    hash: str
 
 
 @dataclass(frozen=True)

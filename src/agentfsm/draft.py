@@ -39,11 +39,11 @@ class Draft:
         """Add a part to the commit's label."""
         self._labels.append(label)
 
-    def new(self, kind: Any, hashed: Any, *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
-        """Return a first attempt under the next free number; it is not inserted yet."""
+    def new(self, kind: Any, input_hash: str = "", *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
+        """Return a first attempt under the next free number; it is not inserted yet. The hash is that of its input."""
         number = 1 + max([step.step_id for step in self.steps], default=0)
         owner = self.task.request_id
-        return Step(owner, number, 1, kind, digest(hashed), self.now, tool=tool, call_id=call_id, **more)
+        return Step(owner, number, 1, kind, input_hash, self.now, tool=tool, call_id=call_id, **more)
 
     def note(self, kind: str, **facts: Any) -> None:
         """Add an audit row."""
@@ -95,7 +95,7 @@ class Draft:
     def receive(self, event: Inbound, **told: Any) -> None:
         """Insert an event that a wait was for; `text` of `told` is what the model is told of it."""
         given = {"source": event.source, "event_id": event.event_id, "kind": event.kind, "payload": event.payload}
-        step = self.new("event", given, input_data=given, output_data=told)
+        step = self.new("event", digest(given), input_data=given, output_data=told)
         self.insert(step.but(status="success", finished_at=self.now))
         self.event = Inbound(event.source, event.event_id, event.kind, event.payload)
         self.say(f"event {event.source}/{event.event_id} applied, step {step.step_id}")
@@ -113,7 +113,7 @@ class Draft:
 
     def stand_in(self, step: Step, status: Any, code: str | None, output: Any) -> None:
         """Insert what answers in place of a tool's step, or the note that it has no answer."""
-        made = self.new("tool", step.input_data, tool=step.tool, call_id=step.call_id)
+        made = self.new("tool", step.input_hash, tool=step.tool, call_id=step.call_id)
         self.insert(
             made.but(
                 status=status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentfsm.contracts import canonical
+from agentfsm.contracts import canonical, digest
 from agentfsm.decisions import RunTool
 from agentfsm.draft import Draft
 from agentfsm.ending import DEGRADED
@@ -90,7 +90,9 @@ def _other_tool(parts: Parts, draft: Draft, dead: Step, fallback: OtherTool) -> 
         return False
     if reserve(parts, draft, fallback.tool, steps=1) is not None:
         return False
-    draft.intend(tool_step(parts, draft, RunTool(fallback.tool, arguments, dead.call_id), dead.step_id))
+    draft.intend(
+        tool_step(parts, draft, RunTool(fallback.tool, arguments, dead.call_id, digest(arguments)), dead.step_id)
+    )
     draft.fire(Event.TOOL_PROPOSED)
     return True
 

@@ -20,7 +20,7 @@ Calls = Sequence[tuple[str, Arguments]]
 class Stage:
     """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for.
 
-    A branch is a stage that `applies_when` the business state says so. With `calls` the orchestrator itself makes
+    A branch is a stage that `applies_when` the business state says so (None: always). With `calls` the orchestrator itself makes
     the calls of the stage, all of one list at once, and asks again until the stage is left: no model is needed for
     what is known beforehand. With `parallel`, pure calls of one turn run at once. `role` names who is asked here.
     `visits` bounds how often the stage may be entered (None: as the budget allows), and so every loop through it.
@@ -30,7 +30,7 @@ class Stage:
     tools: frozenset[str]
     left_when: Callable[[Business], bool]
     wait: Wait | None = None
-    applies_when: Callable[[Business], bool] = lambda _business: True
+    applies_when: Callable[[Business], bool] | None = None
     calls: Callable[[Business], Calls] | None = None
     parallel: bool = False
     role: str | None = None

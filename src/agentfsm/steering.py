@@ -61,7 +61,7 @@ def plan(parts: Parts, draft: Draft, wall: Deadline) -> None:
         )
         if isinstance(decision, Refuse):
             told = {"error": decision.code, "reason": decision.reason}
-            refusal = draft.new("refusal", told, tool=decision.tool, call_id=decision.call_id)
+            refusal = draft.new("refusal", digest(told), tool=decision.tool, call_id=decision.call_id)
             draft.refuse(refusal.but(status="failed", error_code=decision.code, output_data=told))
             draft.fire(Event.VALIDATION_ERROR)
         elif isinstance(decision, End):
@@ -99,20 +99,19 @@ def _open(parts: Parts, draft: Draft, calls: tuple[RunTool, ...], wall: Deadline
 def tool_step(parts: Parts, draft: Draft, call: RunTool, stands_in_for: int | None = None) -> Step:
     """Return the first attempt at a tool; a run that is not live has no effect."""
     contract = parts.tools[call.tool].contract
-    arguments = dict(call.arguments)
-    step = draft.new("tool", arguments, tool=call.tool, call_id=call.call_id)
+    step = draft.new("tool", call.hash, tool=call.tool, call_id=call.call_id)
     if contract.deprecated is not None:
         draft.note("deprecated", step=step.step_id, tool=call.tool, version=contract.version, use=contract.deprecated)
     return step.but(
         effect_class=contract.effect.value if draft.task.mode == "live" else "pure",
-        input_data=arguments,
+        input_data=dict(call.arguments),
         tool_version=contract.version,
         stands_in_for=stands_in_for,
     )
 
 
 def _ask_model(parts: Parts, draft: Draft) -> str | None:
-    step = draft.new("model", None)
+    step = draft.new("model")
     request = build(parts.workflow, draft.task, draft.steps, step.key)
     limit = reserve(parts, draft, None, steps=1, tokens=tokens_of(request.messages, None))
     if limit is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agentfsm.contracts import Effect, ToolContract
@@ -21,8 +21,8 @@ class CallableTool:
         self, contract: ToolContract, function: Callable[..., Any], query: Callable[..., Any] | None = None
     ) -> None:
         self.contract = contract
-        self._function = function
-        self._query = query
+        self._function = _awaitable(function)
+        self._query = None if query is None else _awaitable(query)
 
     @property
     def can_query(self) -> bool:
@@ -32,22 +32,25 @@ class CallableTool:
     async def call(self, arguments: Mapping[str, Any], key: str) -> object:
         """Run the function."""
         extra = {} if self.contract.effect is Effect.PURE else {"idempotency_key": key}
-        return await _invoke(self._function, {**arguments, **extra})
+        return await self._function(**arguments, **extra)
 
     async def query(self, key: str) -> object:
         """Ask what became of the key."""
-        return None if self._query is None else await _invoke(self._query, {"idempotency_key": key})
+        return None if self._query is None else await self._query(idempotency_key=key)
 
 
-async def _invoke(function: Callable[..., Any], arguments: Mapping[str, Any]) -> object:
+def _awaitable(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        return await function(**arguments)
+        return function
 
-    def guarded() -> Any:
+    def guarded(**arguments: Any) -> Any:
         try:
             return function(**arguments)
         except StopIteration as error:  # a future cannot hold it, the caller would wait for ever
             raise RuntimeError("the tool raised StopIteration") from error
 
-    result = await asyncio.to_thread(guarded)
-    return await result if inspect.isawaitable(result) else result
+    async def in_thread(**arguments: Any) -> Any:
+        result = await asyncio.to_thread(guarded, **arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    return in_thread

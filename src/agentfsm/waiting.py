@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentfsm.asking import ASKS, DENIED, GRANTED, payload_of
+from agentfsm.contracts import digest
 from agentfsm.decisions import Approve
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude
@@ -36,7 +37,7 @@ def ask_approval(parts: Parts, draft: Draft, wanted: Approve) -> None:
     call = wanted.call
     asked = {
         "kind": "approval",
-        "id": draft.new("event", None).key,
+        "id": draft.new("event").key,
         "tool": call.tool,
         "arguments": dict(call.arguments),
         "call": wanted.hash,
@@ -150,7 +151,7 @@ def _expired(draft: Draft, asked: Any) -> None:
         draft.stand_in(dead, "failed", "person_timeout", none)
     else:
         told = {"call": asked["call"], "verdict": "expired", "by": "", "reason": ""}
-        step = draft.new("event", told, input_data={"kind": "approval.expired"}, output_data=told)
+        step = draft.new("event", digest(told), input_data={"kind": "approval.expired"}, output_data=told)
         draft.insert(step.but(status="success", finished_at=draft.now))
     draft.note("expired", what=asked["kind"], id=asked["id"])
     _leave(draft, Event.WAIT_EXPIRED, asked["since"])

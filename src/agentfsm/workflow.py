@@ -135,7 +135,10 @@ class Workflow:
 
     def stage(self, business: Business) -> Stage:
         """Return the first stage that applies and is not yet left behind; the last one stays for good."""
-        return next((s for s in self.stages if s.applies_when(business) and not s.left_when(business)), self.stages[-1])
+        for stage in self.stages:
+            if (stage.applies_when is None or stage.applies_when(business)) and not stage.left_when(business):
+                return stage
+        return self.stages[-1]
 
     def refusal(self, business: Business, tool: str) -> tuple[str, str] | None:
         """Return `(code, reason)` where the tool is unknown or not allowed in this stage, else None."""

@@ -24,7 +24,9 @@ def pack(value: Any) -> str | None:
 def of(record: Task | Step) -> dict[str, Any]:
     """Return the row of a record."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: pack(value) if name in _JSON else value for name, value in values.items() if name != "cancel_requested"}
+    return {
+        name: pack(value) if name in _JSON else value for name, value in values.items() if name != "cancel_requested"
+    }
 
 
 def _fields(kind: type[Task] | type[Step], row: sqlite3.Row) -> dict[str, Any]:
@@ -37,7 +39,13 @@ def task(row: sqlite3.Row) -> Task:
     if row["schema_version"] > SCHEMA_VERSION:
         said = f"task {row['request_id']!r} has schema {row['schema_version']}, known is {SCHEMA_VERSION}"
         raise StoreError(said, code="newer_schema")
-    return Task(**{**_fields(Task, row), "fsm_state": State(row["fsm_state"]), "cancel_requested": bool(row["cancel_requested"])})
+    return Task(
+        **{
+            **_fields(Task, row),
+            "fsm_state": State(row["fsm_state"]),
+            "cancel_requested": bool(row["cancel_requested"]),
+        }
+    )
 
 
 def step(row: sqlite3.Row) -> Step:

@@ -35,11 +35,15 @@ class SQLiteStore:
 
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
+
         def put(db: Any) -> Receipt:
             version = write(db, change)
             change_no = db.execute("SELECT coalesce(max(change),0) FROM control").fetchone()[0]
-            cancel = db.execute("SELECT cancel_requested FROM task WHERE request_id=?", (change.task.request_id,)).fetchone()
+            cancel = db.execute(
+                "SELECT cancel_requested FROM task WHERE request_id=?", (change.task.request_id,)
+            ).fetchone()
             return Receipt(version, change_no, bool(cancel and cancel[0]))
+
         return await self._call(put)
 
     async def load(self, request_id: str) -> Task | None:
@@ -114,24 +118,48 @@ class SQLiteStore:
             ).fetchall()
             out = []
             for row in found:
-                db.execute("UPDATE task SET owner=?, lease_until=?, fence=fence+1 WHERE request_id=?", (owner, now + lease_s, row["request_id"]))
+                db.execute(
+                    "UPDATE task SET owner=?, lease_until=?, fence=fence+1 WHERE request_id=?",
+                    (owner, now + lease_s, row["request_id"]),
+                )
                 again = db.execute("SELECT * FROM task WHERE request_id=?", (row["request_id"],)).fetchone()
                 out.append(rows.task(again))
             return out
+
         return await self._call(put)
 
     async def request_cancel(self, request_id: str) -> bool:
-        return await self._call(lambda db: db.execute("UPDATE task SET cancel_requested=1 WHERE request_id=? AND fsm_state NOT IN ('DONE','FAILED')", (request_id,)).rowcount == 1)
+        return await self._call(
+            lambda db: (
+                db.execute(
+                    "UPDATE task SET cancel_requested=1 WHERE request_id=? AND fsm_state NOT IN ('DONE','FAILED')",
+                    (request_id,),
+                ).rowcount
+                == 1
+            )
+        )
 
     async def tasks(self, *, state: Any = None, label: Any = None, limit: int = 50) -> list[Task]:
-        return await self._call(lambda db: [rows.task(r) for r in db.execute("SELECT * FROM task WHERE (?1 IS NULL OR fsm_state=?1) AND (?2 IS NULL OR workflow=?2) ORDER BY updated_at DESC LIMIT ?3", (state, label, limit))])
+        return await self._call(
+            lambda db: [
+                rows.task(r)
+                for r in db.execute(
+                    "SELECT * FROM task WHERE (?1 IS NULL OR fsm_state=?1) AND (?2 IS NULL OR workflow=?2) ORDER BY updated_at DESC LIMIT ?3",
+                    (state, label, limit),
+                )
+            ]
+        )
 
     async def outcomes(self, name: str) -> Any:
         def read(db: Any) -> Any:
             out: Any = {}
-            for r in db.execute("SELECT workflow, outcome, count(*) n FROM task WHERE workflow LIKE ? AND mode='live' AND fsm_state IN ('DONE','FAILED') GROUP BY 1,2", (name + "@%",)):
+            for r in db.execute(
+                "SELECT workflow, outcome, count(*) n FROM task WHERE workflow LIKE ? AND mode='live' AND fsm_state IN ('DONE','FAILED') GROUP BY 1,2",
+                (name + "@%",),
+            ):
                 out.setdefault(r["workflow"], {})[r["outcome"]] = r["n"]
             return out
+
         return await self._call(read)
 
     async def incidents(self, *, limit: int = 100) -> Any:
