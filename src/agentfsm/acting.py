@@ -9,12 +9,11 @@ from agentfsm.breaker import Blocked, healthy
 from agentfsm.contracts import Effect, digest
 from agentfsm.conversation import build
 from agentfsm.delegating import DEPTH
-from agentfsm.errors import ContractViolation, InputChanged
+from agentfsm.errors import ContractViolation, InputChanged, Throttled
 from agentfsm.falling_back import mapped
 from agentfsm.parts import Parts
 from agentfsm.records import Step, Task
 from agentfsm.recovery import Deadline, ErrorClass
-from agentfsm.throttle import NotSent
 
 
 async def act(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:
@@ -59,5 +58,5 @@ async def _send(parts: Parts, task: Task, steps: Sequence[Step], step: Step, dea
     try:
         async with throttle.slot(deadline):
             return await call_tool(tool, step.input_data, step.key, deadline, ask_first=ask_first)
-    except NotSent as error:
+    except Throttled as error:
         return not_sent("throttled", retry_after_s=error.retry_after_s)

@@ -101,6 +101,21 @@ class ContractViolation(AgentError):
     default_code = "contract_violation"
 
 
+class Throttled(AgentError):
+    """A tool's own limit let no call through in time: nothing was sent, so nothing is in doubt.
+
+    `retry_after_s` is the soonest that a call can begin, in seconds from now; None where nobody can tell.
+    """
+
+    default_code = "throttled"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after_s: float | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, code=code, retry_after_s=retry_after_s, **fields)
+        self.retry_after_s = retry_after_s
+
+
 class ModelError(AgentError):
     """One wire attempt at a model failed.
 
