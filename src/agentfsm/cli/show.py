@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from agentfsm.asking import ASKS
 from agentfsm.cli import results
 from agentfsm.cli.context import Commands, Context, command, store_options
 from agentfsm.cli.opening import opened_store
@@ -87,8 +89,7 @@ def _waits(task: Task, held: Sequence[Inbound]) -> Iterator[str]:
     if task.fsm_state is State.WAITING_EXTERNAL:
         until = f" until {when(task.wait_until)} UTC" if task.wait_until else ""
         yield f"  waits for {task.cause or task.last_error or 'an answer'}{until}"
-        if task.asked:
-            yield f"  asks a person: {inline(dict(task.asked))}"
+        yield from _asks(task)
     elif task.next_run_at is not None and task.fsm_state not in TERMINAL:
         yield f"  goes on at {when(task.next_run_at)} UTC"
     if task.owner and task.fsm_state not in TERMINAL:
@@ -97,6 +98,18 @@ def _waits(task: Task, held: Sequence[Inbound]) -> Iterator[str]:
         yield "  is to be cancelled"
     for event in held:
         yield f"  holds {event.kind} of {event.source} [{event.event_id}] for a wait to come"
+
+
+def _asks(task: Task) -> Iterator[str]:
+    """Say what a person is asked for, and the command that answers."""
+    if not task.asked:
+        return
+    yield f"  asks a person: {inline(dict(task.asked))}"
+    ask = ASKS.get(task.asked.get("kind", ""))
+    for kind in sorted(ask.kinds) if ask else ():
+        payload = json.dumps({"id": task.asked.get("id"), "by": "YOU"})
+        how = f"--source {ask.source} --event-id NEW" if ask else ""
+        yield f"  answer: agentfsm event AGENT {task.request_id} {kind} {how} --payload '{payload}'"
 
 
 def _row(step: Step) -> tuple[object, ...]:
