@@ -44,6 +44,14 @@ def test_its_own_tests_pass(project):
     assert "5 passed" in ran.stdout
 
 
+def test_its_code_is_tidy_and_typed(project):
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--line-length", "120", "--select", "E,F,W,I,B,UP", "."]
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", os.devnull, "desk"]
+    for command in (ruff, mypy):
+        ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_its_scenario_holds_under_every_fault(project):
     ran = pytest_in(project, "scenarios", "--chaos")
     assert ran.returncode == 0, ran.stdout + ran.stderr
