@@ -45,7 +45,19 @@ def test_its_own_tests_pass(project):
 
 
 def test_its_code_is_tidy_and_typed(project):
-    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--line-length", "120", "--select", "E,F,W,I,B,UP", "."]
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--no-cache",
+        "--line-length",
+        "120",
+        "--select",
+        "E,F,W,I,B,UP",
+        ".",
+    ]
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", os.devnull, "desk"]
     for command in (ruff, mypy):
         ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
