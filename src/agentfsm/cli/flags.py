@@ -10,7 +10,11 @@ from typing import Any
 from agentfsm.cli.context import Commands, Context, command, store_options
 from agentfsm.cli.opening import opened_store
 from agentfsm.cli.output import inline, table
+from agentfsm.errors import did_you_mean
 from agentfsm.policy import STRENGTHS, Switches, check_control
+from agentfsm.ports import Store
+
+_OF_LATE = 1000
 
 
 def add(commands: Commands) -> None:
@@ -66,17 +70,28 @@ async def unset(context: Context) -> int:
 async def kill(context: Context) -> int:
     """Switch."""
     args = context.args
+    scope, _, target = args.scope.partition(":")
     why: Mapping[str, Any] | None = None if args.why is None else {"strength": args.strength, "why": args.why}
-    return await _store(context, f"kill:{args.scope}", why or args.strength)
+    return await _store(context, f"kill:{args.scope}", why or args.strength, target if scope == "workflow" else None)
 
 
-async def _store(context: Context, key: str, value: object) -> int:
+async def _store(context: Context, key: str, value: object, workflow: str | None = None) -> int:
     check_control(key, value)
     async with opened_store(context, new=True) as store:
         version = await store.set_control(key, value, time.time())
+        notes = [] if workflow is None else await _unseen(store, workflow)
     said = "is not set any more" if value is None else f"is {inline(value)}"
-    context.out.say({"key": key, "value": value, "version": version}, [f"{key} {said}"])
+    context.out.say({"key": key, "value": value, "version": version, "notes": notes}, [f"{key} {said}", *notes])
     return 0
+
+
+async def _unseen(store: Store, workflow: str) -> list[str]:
+    """Return a note where no task of late is of this workflow: a switch with a slip in its name stops nothing."""
+    labels = {task.workflow for task in await store.tasks(limit=_OF_LATE)}
+    seen = labels | {label.rpartition("@")[0] for label in labels}
+    if not seen or workflow in seen:
+        return []
+    return [f"note: none of the last {_OF_LATE} tasks is of workflow {workflow!r}.{did_you_mean(workflow, seen)}"]
 
 
 def _key(name: str) -> str:

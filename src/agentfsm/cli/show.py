@@ -9,7 +9,7 @@ from typing import Any
 
 from agentfsm.asking import ASKS
 from agentfsm.cli import results
-from agentfsm.cli.context import Commands, Context, command, store_options
+from agentfsm.cli.context import BadUse, Commands, Context, command, store_options
 from agentfsm.cli.opening import opened_store
 from agentfsm.cli.output import inline, table, when
 from agentfsm.errors import UnknownTask
@@ -30,6 +30,8 @@ def add(commands: Commands) -> None:
 
 async def act(context: Context) -> int:
     """Print it."""
+    if context.args.limit < 1:
+        raise BadUse(f"--limit {context.args.limit} shows nothing; give at least 1")
     async with opened_store(context, new=False) as store:
         if context.args.id is None:
             return await _list(context, store)

@@ -33,11 +33,16 @@ class Provider:
 
     def __init__(self):
         self.turns, self.requests, provider = [], [], self
+        self.holds, self.asked, self.go_on = False, threading.Event(), threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 request = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 provider.requests.append((dict(self.headers), request))
+                provider.asked.set()
+                if provider.holds:
+                    provider.go_on.wait(60)
+                    return
                 turn = provider.turns[sum(m["role"] == "assistant" for m in request["messages"])]
                 body = json.dumps(turn if isinstance(turn, dict) else {"choices": turn}).encode()
                 self.send_response(turn.get("status", 200) if isinstance(turn, dict) else 200)

@@ -29,7 +29,7 @@ def test_what_is_set_is_listed_and_can_be_taken_away(agentfsm):
 
 def test_a_version_is_given_back(agentfsm):
     first = agentfsm("flags", "kill", "all", "pause", *STORE, "--json")
-    assert first.document == {"key": "kill:all", "value": "pause", "version": 1}
+    assert first.document == {"key": "kill:all", "value": "pause", "version": 1, "notes": []}
     assert agentfsm("flags", "kill", "all", "off", *STORE, "--json").document["version"] == 2
 
 
@@ -68,3 +68,12 @@ def test_a_killed_workflow_begins_nothing_until_it_is_let_go_on(agentfsm, shop):
     assert shop() == {}
     agentfsm("flags", "kill", "workflow:support_refund", "off", *STORE)
     assert agentfsm("run", *AGENT, "refund order 7", "--id", "r3", *STORE).code == 0
+
+
+def test_a_switch_with_a_slip_in_its_name_is_noted(agentfsm, shop):
+    agentfsm("submit", *AGENT, "refund order 7", "--id", "r1", *STORE)
+    ran = agentfsm("flags", "kill", "workflow:suport_refund", "stop", *STORE)
+    assert ran.code == 0
+    assert "Did you mean 'support_refund'?" in ran.out
+    for name in ("support_refund", "support_refund@1"):
+        assert agentfsm("flags", "kill", f"workflow:{name}", "stop", *STORE, "--json").document["notes"] == []

@@ -189,6 +189,22 @@ def test_a_real_command_works_until_it_is_told_to_stop(agentfsm, shop, folder):
     assert (worker.returncode, err) == (0, "")
 
 
+def test_an_interrupted_run_says_where_its_task_is(agentfsm, shop, provider, folder):
+    provider.holds = True
+    command = [sys.executable, "-m", "agentfsm", "run", *AGENT, "refund order 7", "--id", "r1"]
+    run = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert provider.asked.wait(30)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=30)
+    finally:
+        run.kill()
+        provider.go_on.set()
+    assert (run.returncode, out) == (130, "")
+    assert err == "agentfsm: interrupted; what was done is stored: `agentfsm show` tells\n"
+    assert agentfsm("show", "r1", "--json").document["result"]["outcome"] == "cancelled"
+
+
 def test_a_reader_that_goes_away_is_no_error(agentfsm, shop, folder):
     agentfsm("run", *AGENT, "refund order 7", "--id", "r1")
     reading, writing = os.pipe()
