@@ -21,10 +21,9 @@ from agentfsm.agents.business_contracts import (
     UserMessage,
 )
 from agentfsm.budgets import Limits
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Stage
-from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business, Payload, Wait
 from agentfsm.workflow import Workflow
@@ -175,15 +174,13 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
     limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps the names of the eight contracts to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; those that open, close, send and void also get
-    `idempotency_key` and have to dedupe by it.
+    `idempotency_key` and have to dedupe by it. `settings` are those of Runtime.
     """
     known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
@@ -191,8 +188,6 @@ def build(
         model=model,
         tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
         store=store,
-        clock=clock,
         limits=limits or LIMITS,
-        seed=seed,
-        observer=observer,
+        **settings,
     )

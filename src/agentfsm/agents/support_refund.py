@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Arguments, Stage
-from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
@@ -70,6 +69,7 @@ CONTRACTS = (
         effect=Effect.IDEMPOTENT,
         description="Pay money back for an order that was looked up.",
         effects=("refund",),
+        example={"refund_id": "R-example"},
     ),
 )
 
@@ -133,15 +133,13 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
     limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps `orders.lookup` and `payments.refund` to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; the refund also gets `idempotency_key` and
-    has to dedupe by it.
+    has to dedupe by it. `settings` are those of Runtime.
     """
     known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
@@ -149,8 +147,6 @@ def build(
         model=model,
         tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
         store=store,
-        clock=clock,
         limits=limits,
-        seed=seed,
-        observer=observer,
+        **settings,
     )
