@@ -48,7 +48,7 @@ class Driver:
         """Do one round; return whether there may be another."""
         if self._held.cancel_asked and await self._cancel():
             return True
-        if self._at_rest():
+        if machine.at_rest(self._held.task.fsm_state):
             return await self._hear()
         pending = [step for step in self._held.steps if step.status == "pending"]
         if not pending:
@@ -64,9 +64,6 @@ class Driver:
         else:
             await self._act_on_all(due)
         return True
-
-    def _at_rest(self) -> bool:
-        return machine.at_rest(self._held.task.fsm_state)
 
     async def _act(self, step: Step) -> Reply:
         self._sent.add(step.step_id)

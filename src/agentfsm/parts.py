@@ -21,7 +21,7 @@ from agentfsm.records import Step
 from agentfsm.recovery import ErrorClass, Retry
 from agentfsm.switchboard import Switchboard
 from agentfsm.telling import Telling
-from agentfsm.throttle import Throttle
+from agentfsm.throttle import Throttle, throttle_of
 from agentfsm.workflow import Workflow
 
 SWITCH_AFTER = 2
@@ -100,9 +100,9 @@ def assemble(generations: Sequence[Generation], models: tuple[Model, ...], share
         if one.workflow.name != name or label in made:
             raise DefinitionError(f"generation {label} is there twice, or not one of workflow {name!r}")
         throttles = {
-            name: Throttle(tool.contract, shared.clock)
-            for name, tool in one.tools.items()
-            if tool.contract.concurrency is not None or tool.contract.per_minute is not None
+            tool: throttle
+            for tool, adapter in one.tools.items()
+            if (throttle := throttle_of(adapter.contract, shared.clock)) is not None
         }
         made[label] = Parts(
             **vars(shared), workflow=one.workflow, models=one.models or models, tools=one.tools, throttles=throttles

@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,16 +81,28 @@ def test_the_door_is_sorted_and_small():
     assert all(hasattr(agentfsm, name) for name in agentfsm.__all__)
 
 
+EXTRAS = {"yaml": {"config", "prices.py", "prompts.py"}, "asyncpg": {"store"}}
+"""Who may import what beyond pydantic and httpx."""
+
+
 def test_the_runtime_needs_only_the_standard_library_pydantic_and_httpx():
-    allowed = set(sys.stdlib_module_names) | {"pydantic", "httpx", "agentfsm"}
+    allowed = set(sys.stdlib_module_names) | {"pydantic", "pydantic_core", "httpx", "agentfsm"}
     found = set()
     for path in ROOT.rglob("*.py"):
+        place = path.relative_to(ROOT).parts[0]
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
+                found |= {(alias.name.split(".")[0], place) for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                found.add((node.module or "").split(".")[0])
-    assert found <= allowed
+                found.add(((node.module or "").split(".")[0], place))
+    assert {
+        (name, place) for name, place in found if name not in allowed and place not in EXTRAS.get(name, ())
+    } == set()
+
+
+def test_importing_the_runtime_loads_no_yaml_and_no_database_driver():
+    code = "import agentfsm, sys; print(sorted({'yaml', 'asyncpg', 'pytest'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_every_file_is_small():
