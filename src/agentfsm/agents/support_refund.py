@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
 from agentfsm.ports import Model, Store
 from agentfsm.runtime import Runtime
+from agentfsm.schemas import unit
 from agentfsm.stages import Arguments, Stage
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business
@@ -27,14 +28,14 @@ class _Input(BaseModel):
 class LookupInput(_Input):
     """Which order to look up."""
 
-    order: int = Field(ge=1, description="The order number the user named")
+    order: Annotated[int, unit("id")] = Field(ge=1, description="The order number the user named")
 
 
 class LookupOutput(BaseModel):
-    """What is known of an order. `amount` is in the smallest unit of `currency`."""
+    """What is known of an order."""
 
-    order: int
-    amount: int = Field(ge=0)
+    order: Annotated[int, unit("id")]
+    amount: Annotated[int, unit("smallest unit of the currency")] = Field(ge=0)
     currency: str
     refundable: bool
 
@@ -42,8 +43,10 @@ class LookupOutput(BaseModel):
 class RefundInput(_Input):
     """What to pay back."""
 
-    order: int = Field(ge=1, description="The order that was looked up")
-    amount: int = Field(ge=1, description="At most the amount of the order")
+    order: Annotated[int, unit("id")] = Field(ge=1, description="The order that was looked up")
+    amount: Annotated[int, unit("smallest unit of the order's currency")] = Field(
+        ge=1, description="At most the amount of the order"
+    )
 
 
 class RefundOutput(BaseModel):
