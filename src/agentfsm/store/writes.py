@@ -89,7 +89,7 @@ def set_control(db: sqlite3.Connection, key: str, value: object, at: float, expe
     known = 0 if found is None else found[0]
     if expected is not None and known != expected:
         raise Conflict(f"control {key!r} is at version {known}, not {expected}; nothing was written", key=key)
-    version = int(db.execute(_CONTROL, (key, rows.pack(value))).fetchone()[0])
+    version = int(db.execute(_CONTROL, (key, rows.pack(value) or "null")).fetchone()[0])
     entry = [{"kind": "control", "key": key, "value": value}]
     change = last_change(db)
     db.execute(_AUDIT, ("", change, 0, at, compact(entry)))
