@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,9 @@ from agentfsm.budgets import tokens_of, usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
+from agentfsm.prices import Price
 from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
-from agentfsm.turns import ModelRequest, Turn, Usage
-
-Price = Callable[[str, Usage], float | None]
-"""From the name of a model and what it used to USD; None where no price is known."""
+from agentfsm.turns import ModelRequest, Turn
 
 _STATUS: Mapping[str, ErrorClass] = {
     Status.TEMPORARY_ERROR: ErrorClass.TRANSIENT,

@@ -90,7 +90,7 @@ class ToolContract:
         try:
             return _as_json(self.input, self.input.model_validate_json(text, strict=True))
         except ValidationError as error:
-            raise InvalidArguments(_why(error), tool=self.name) from None
+            raise InvalidArguments(explain(error), tool=self.name) from None
         except (ValueError, RecursionError) as error:  # NaN and infinity are no JSON, though they can be written
             raise InvalidArguments(f"arguments: {error}", tool=self.name) from None
 
@@ -103,7 +103,7 @@ class ToolContract:
         try:
             return _as_json(self.output, self.output.model_validate(reply, strict=True))
         except ValidationError as error:
-            raise ContractViolation(_why(error), tool=self.name) from None
+            raise ContractViolation(explain(error), tool=self.name) from None
         except (ValueError, RecursionError) as error:  # NaN and infinity are no JSON, nor is what has no end
             raise ContractViolation(str(error), tool=self.name) from None
 
@@ -198,7 +198,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def _why(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Say what is wrong without echoing the value, which may be secret or hostile."""
     parts = (
         f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"

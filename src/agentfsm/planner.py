@@ -77,7 +77,7 @@ def _proposed(
     history: Sequence[Step],
     waiting: Sequence[ToolCall],
 ) -> Decision:
-    """Return what becomes of the first open call of a turn, and of the pure ones after it where they may run at once."""
+    """Return what becomes of the first open call of a turn, and of the pure ones that may run beside it."""
     first = check(workflow, limits, off, task, history, waiting[0])
     if not isinstance(first, RunTool):
         return first

@@ -36,7 +36,7 @@ def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline,
         draft.finish(
             step, "fail", status="failed", error_code=code, error_class=ErrorClass.INVALID_INPUT.value, output_data=told
         )
-        _heard(parts, draft, Event.VALIDATION_ERROR)
+        _heard(draft, Event.VALIDATION_ERROR)
     elif _attempt_failed(parts, draft, step, reply, wall, own):
         return
     if not draft.pending:
@@ -79,7 +79,7 @@ def _dead(draft: Draft) -> Step | None:
     return None
 
 
-def _heard(parts: Parts, draft: Draft, event: Event) -> None:
+def _heard(draft: Draft, event: Event) -> None:
     """Move on with `event` once the last call of a group was heard, or stay where others are out or one is dead."""
     out = draft.pending or _dead(draft) is not None
     draft.fire(Event.PART_RECEIVED if out else event)
@@ -112,7 +112,7 @@ def _tool_replied(parts: Parts, draft: Draft, step: Step, output: Any) -> None:
         return
     draft.finish(step, "finish", status="success", output_data=output)
     draft.take(parts.workflow, root_of(draft.steps, step), output)
-    _heard(parts, draft, Event.TOOL_RESULT_RECEIVED)
+    _heard(draft, Event.TOOL_RESULT_RECEIVED)
 
 
 def _attempt_failed(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> bool:

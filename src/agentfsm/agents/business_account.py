@@ -7,6 +7,7 @@ user where data are missing, and for the signature; without one it voids the con
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from agentfsm.agents.business_contracts import (
@@ -22,6 +23,7 @@ from agentfsm.agents.business_contracts import (
 )
 from agentfsm.budgets import Limits
 from agentfsm.ports import Model, Store
+from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Stage
 from agentfsm.tools import CallableTool
@@ -133,15 +135,13 @@ SIGNATURE = Wait(
     says="The contract has been sent for signing.",
 )
 
+PROMPT = load_prompts(Path(__file__).parent / "prompts")["business_account", 1]
+
 WORKFLOW = Workflow(
     name="business_account",
     version=1,
-    instructions=(
-        "You open a business account with a loan. Collect name, registration number, revenue and loan amount: ask "
-        f"the user for what is missing, guess nothing, and take it down with {RECORD}. Then check the risk. If it "
-        "is refused, explain that in plain words. Otherwise list the offers, choose one within the limit, open the "
-        "account and send the contract for signing. Once it is signed, tell the user in one sentence what was done."
-    ),
+    instructions=PROMPT.text,
+    prompt=PROMPT,
     goal="the account is open and the contract is signed",
     contracts=CONTRACTS,
     stages=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
 from agentfsm.ports import Model, Store
+from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.schemas import unit
 from agentfsm.stages import Arguments, Stage
@@ -110,13 +112,13 @@ def _refund_guard(business: Business, arguments: Arguments) -> str | None:
     return None
 
 
+PROMPT = load_prompts(Path(__file__).parent / "prompts")["support_refund", 1]
+
 WORKFLOW = Workflow(
     name="support_refund",
     version=1,
-    instructions=(
-        "You handle refunds. Look the order up first. If it is refundable, refund it, at most its amount. "
-        "Then tell the user in one sentence what was done. If it is not refundable, say so, refund nothing."
-    ),
+    instructions=PROMPT.text,
+    prompt=PROMPT,
     goal="the order was refunded, or the lookup says that it is not refundable",
     contracts=CONTRACTS,
     stages=(

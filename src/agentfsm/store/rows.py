@@ -90,7 +90,7 @@ def task(row: Fields, schema: Schema) -> Task:
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a row of a driver is no mapping
     wrote, reads = values["schema_version"], values["readable_by"]
     if wrote > schema.version and (reads > schema.version or wrote > schema.version + 1):
-        said = f"task {values['request_id']!r} has schema {wrote}, readable by {reads} and later; known is {schema.version}"
+        said = f"task {values['request_id']!r} has schema {wrote}, readable by {reads}, known is {schema.version}"
         raise StoreError(f"{said}; nothing was changed. Let a newer worker have it", code="newer_schema")
     try:
         for name in _JSON & values.keys():
