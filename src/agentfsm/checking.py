@@ -46,7 +46,7 @@ def check(
     if same >= limits.same_call:
         return End(Event.LIMIT_REACHED, "limit", "limit_same_call")
     run = RunTool(call.name, arguments, call.id, wanted)
-    if (contract.approval or contract.destructive) and task.mode == "live":
+    if contract.needs_approval and task.mode == "live":
         return _approved(history, run, same)
     return run
 

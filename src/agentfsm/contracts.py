@@ -62,6 +62,11 @@ class ToolContract:
             said = "a pure tool has none" if self.effects else f"an {self.effect.value} tool names at least one"
             raise DefinitionError(f"{self.name}: effects={self.effects!r}, but {said}")
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person has to approve each call."""
+        return self.destructive or self.approval
+
     def parse(self, raw: str) -> dict[str, Any]:
         """Turn the model's raw text into checked arguments; raise InvalidArguments with the reason."""
         text = raw.strip() or "{}"

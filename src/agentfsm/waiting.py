@@ -144,6 +144,7 @@ def _leave(draft: Draft, event: Event, since: float) -> None:
 def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
     asked, payload = draft.task.asked or {}, payload_of(draft.task, event) or {}
     told = {"by": payload["by"], "reason": payload.get("reason", "")}
+    draft.audit(note(event, "applied"))
     if asked["kind"] == "approval":
         verdict = "granted" if event.kind == GRANTED else "refused"
         draft.receive(event, call=asked["call"], verdict=verdict, **told)
@@ -151,7 +152,6 @@ def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
         _leave(draft, Event.CALLBACK_RECEIVED, asked["since"])
         return None
     step = next(s for s in reversed(draft.steps) if s.step_id == asked["step"])
-    draft.audit(note(event, "applied"))
     if event.kind == DENIED:
         draft.receive(event, denied=step.key, attempt=step.attempt, **told)
         _leave(draft, Event.CALLBACK_RECEIVED, draft.now)

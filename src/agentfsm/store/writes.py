@@ -63,7 +63,7 @@ def _conflict(db: sqlite3.Connection, change: Commit) -> Conflict:
 def _finish(db: sqlite3.Connection, step: Step) -> None:
     done = db.execute(
         "UPDATE agent_steps SET status = :status, output_data = :output_data, error_code = :error_code, "
-        "finished_at = :finished_at WHERE request_id = :request_id AND step_id = :step_id "
+        "error_class = :error_class, finished_at = :finished_at WHERE request_id = :request_id AND step_id = :step_id "
         "AND attempt = :attempt AND status = 'pending'",
         rows.of(step),
     )

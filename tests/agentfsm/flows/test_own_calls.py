@@ -67,7 +67,7 @@ def test_the_calls_of_a_stage_run_at_once_and_each_answer_is_folded(lab, kit):
     assert lab.run().outcome == "success"
     assert lab.task().business_state == {"a": 1, "a.sum": 1, "b": 1, "b.sum": 2, "c": 1, "c.sum": 3}
     assert lab.steps() == [(n, 1, name, "success", None) for n, name in enumerate("abc", 1)]
-    assert [change.label for change in lab.store.commits][0].count("intent") == 3
+    assert next(change.label for change in lab.store.commits).count("intent") == 3
 
 
 def test_no_more_calls_run_at_once_than_the_limit_says(lab, kit):
@@ -426,4 +426,4 @@ def test_the_workflow_is_reached_through_its_label_after_a_change_of_its_calls(l
     lab.options.clear()
     lab.options["model"] = ()
     assert lab.run().outcome == "success"
-    assert [call for call in lab.tools["a"].calls] == [(1, "r1:1"), (1, "r1:1")]
+    assert list(lab.tools["a"].calls) == [(1, "r1:1"), (1, "r1:1")]

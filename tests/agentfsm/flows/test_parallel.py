@@ -141,7 +141,7 @@ def test_of_a_parallel_group_one_with_invalid_input_is_corrected_by_the_model(la
     lab.model.turns[1:] = [kit.calling(("read", 5), ids=("again",)), kit.says("Done.")]
     lab.tools["read"].script = [{"status": "invalid_input", "reason": "there is no 1"}]
     assert lab.run().outcome == "success"
-    assert [json for json in lab.model.told()][:2] == [
+    assert list(lab.model.told())[:2] == [
         '{"error":"invalid_input","reason":"there is no 1"}',
         '{"value":2}',
     ]
