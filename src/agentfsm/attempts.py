@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from agentfsm.budgets import tokens_of, usage_of
+from agentfsm.budgets import usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
@@ -58,19 +58,25 @@ def not_sent(code: str, *, retry_after_s: float | None = None, reason: str = "no
 
 async def call_model(model: Model, name: str, request: ModelRequest, deadline: Deadline, price: Price) -> Reply:
     """Make one wire attempt. A cost that cannot be told counts nothing here; `Runtime` refuses a limit on it."""
-    unseen = tokens_of(request.messages, None)  # an attempt that broke off may have been billed
+
+    def unseen() -> dict[str, Any]:  # an attempt that broke off may have been billed
+        usage = usage_of(request.messages, None)
+        return {"tokens": usage.input_tokens + usage.output_tokens, "cost_usd": price(name, usage) or 0.0}
+
     try:
         async with asyncio.timeout(deadline.remaining()):
             turn = await model.complete(request)
-        cost = price(name, usage_of(request.messages, turn))
-        return Reply(turn=turn, tokens=tokens_of(request.messages, turn), cost_usd=cost or 0.0)
+        usage = usage_of(request.messages, turn)
+        tokens = usage.input_tokens + usage.output_tokens
+        return Reply(turn=turn, tokens=tokens, cost_usd=price(name, usage) or 0.0)
     except ModelError as error:
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
-        tokens = unseen if error.transient and "status" not in error.fields else 0
-        return Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s, tokens=tokens)
+        billed = error.transient and "status" not in error.fields
+        reply = Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s)
+        return reply.but(**unseen()) if billed else reply
     except LOST as error:
         code, reason = _lost_code(error), type(error).__name__
-        return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, tokens=unseen)
+        return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, **unseen())
     except Exception as error:  # noqa: BLE001 - a model is foreign code; its bug is this step's failure
         return Reply(error=ErrorClass.PERMANENT, code="model_crashed", reason=type(error).__name__)
 

@@ -84,6 +84,11 @@ class ToolContract:
         """Name and version: `orders.lookup@1`."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person has to approve each call."""
+        return self.destructive or self.approval
+
     def parse(self, raw: str) -> dict[str, Any]:
         """Turn the model's raw text into checked arguments; raise InvalidArguments with the reason."""
         text = raw.strip() or "{}"

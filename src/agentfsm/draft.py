@@ -113,7 +113,7 @@ class Draft:
 
     def stand_in(self, step: Step, status: Any, code: str | None, output: Any) -> None:
         """Insert what answers in place of a tool's step, or the note that it has no answer."""
-        made = self.new("tool", step.input_hash, tool=step.tool, call_id=step.call_id)
+        made = self.new(step.kind, step.input_hash, tool=step.tool, call_id=step.call_id, undoes=step.undoes)
         self.insert(
             made.but(
                 status=status,

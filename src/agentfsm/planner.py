@@ -12,6 +12,7 @@ from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off,
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
+from agentfsm.standing_in import answered
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
 from agentfsm.workflow import Workflow
@@ -60,7 +61,7 @@ def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Se
     group: list[RunTool] = []
     for tool, arguments in wanted[: limits.parallel]:
         call = OwnCall(tool, compact(dict(arguments)))
-        checked = check(workflow, limits, off, task, history, call)
+        checked = check(workflow, limits, off, task, history, call, group)
         if isinstance(checked, Refuse):
             return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
         if not isinstance(checked, RunTool):
@@ -133,9 +134,8 @@ def open_effects(history: Sequence[Step]) -> list[Step]:
         if step.kind == "tool"
         and step.status in {"failed", "in_doubt"}
         and step.effect_class != "pure"
-        and not any(
-            s.status == "success" and (s.tool == step.tool or s.stands_in_for == step.step_id) for s in history[i + 1 :]
-        )
+        and not any(s.status == "success" and s.tool == step.tool for s in history[i + 1 :])
+        and not answered(history, step)
     ]
 
 

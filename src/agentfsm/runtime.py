@@ -33,8 +33,9 @@ _DELIVERIES = 4
 class Runtime:
     """Runs tasks durably: every intent is stored before it acts, every result before the next intent.
 
-    `model` may be several, the first one is asked first. `earlier` are further generations of the same workflow: a
-    task stays on the one it started with, and `rollout` says which one a new task starts with. `seed` fixes the
+    `model` may be several, the first one is asked first, or none where a workflow makes all its calls by itself.
+    `earlier` are further generations of the same workflow: a task stays on the one it started with, and `rollout`
+    says which one a new task starts with. `seed` fixes the
     jitter of back-offs. `observer` gets every transition, proposal, refusal, event, compensation and outcome as a
     plain dict, after it became durable: at least once, see `telling`. `approval_s` is how long an approval is waited
     for, `patience_s` the longest pause that `run` itself waits out (a worker leaves longer ones to the store).
@@ -45,7 +46,7 @@ class Runtime:
         self,
         *,
         workflow: Workflow,
-        model: Model | Sequence[Model],
+        model: Model | Sequence[Model] = (),
         tools: Mapping[str, Tool],
         store: Store,
         clock: Clock | None = None,
@@ -131,9 +132,6 @@ class Runtime:
 
     async def drive_claimed(self, task: Task, owner: str) -> TaskResult:
         """Go on with a task that `Store.claim` has given to `owner`."""
-        name = task.request_id
-        if name in self._desk.live:
-            raise Conflict(f"task {name!r} is running here already", code="busy", request_id=name)
         return await self._desk.carry(task, owner, claimed=True)
 
     async def deliver(

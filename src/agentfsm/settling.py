@@ -9,14 +9,16 @@ from agentfsm.budgets import plus
 from agentfsm.conversation import canonical_calls, latest
 from agentfsm.decisions import CORRECTABLE
 from agentfsm.draft import Draft
-from agentfsm.ending import conclude, proceed, report
-from agentfsm.falling_back import answered, fall_back, root_of
+from agentfsm.ending import compensated, conclude, proceed, report
+from agentfsm.falling_back import fall_back
 from agentfsm.parts import Parts
 from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import Deadline, ErrorClass
+from agentfsm.reserving import exceeded
 from agentfsm.results import in_doubt
+from agentfsm.standing_in import answered, mapped, root_of
 from agentfsm.states import Event
-from agentfsm.steering import again, plan
+from agentfsm.steering import again, held_back, plan
 from agentfsm.turns import Turn
 from agentfsm.waiting import ask_what_happened
 
@@ -54,6 +56,8 @@ def go_on(parts: Parts, draft: Draft, wall: Deadline) -> None:
         draft.end(Event.EFFECT_UNKNOWN, "unknown", dead.error_code)
         ask_what_happened(parts, draft, dead, wall)
         report(parts, draft)
+    elif held_back(parts, draft):
+        return
     elif not fall_back(parts, draft, dead, wall):
         _give_up(parts, draft, dead, wall)
     elif not draft.pending and draft.task.wait_until is None:
@@ -71,10 +75,11 @@ def _dead(draft: Draft) -> Step | None:
     for step in history:
         if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
             continue
-        correctable = step.error_code in CORRECTABLE and not in_doubt(draft.steps, step)
+        doubt = in_doubt(draft.steps, step)
+        correctable = step.error_code in CORRECTABLE and not doubt and (step.call_id or step.kind == "model")
         if correctable or (step.kind == "model" and step is not history[-1]):
             continue
-        if step.stands_in_for is None and not answered(draft.steps, step):
+        if (doubt or step.stands_in_for is None) and not answered(draft.steps, step):
             return step
     return None
 
@@ -107,11 +112,10 @@ def _tool_replied(parts: Parts, draft: Draft, step: Step, output: Any) -> None:
     if step.kind == "undo":
         draft.finish(step, "finish", status="success", output_data=dict(output))
         draft.fire(Event.TOOL_RESULT_RECEIVED)
-        undone = f"{step.request_id}:{step.undoes}"
-        draft.note("compensated", step=step.step_id, tool=step.tool, key=step.key, undoes=undone)
+        compensated(draft, step)
         return
     draft.finish(step, "finish", status="success", output_data=output)
-    draft.take(parts.workflow, root_of(draft.steps, step), output)
+    draft.take(parts.workflow, root_of(draft.steps, step), mapped(parts.workflow, draft.steps, step, output))
     _heard(draft, Event.TOOL_RESULT_RECEIVED)
 
 
@@ -128,6 +132,8 @@ def _attempt_failed(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: 
         output_data={"error": reply.code, "reason": reply.reason},
     )
     late = wall.passed and step.kind != "undo"
+    if reply.code == "breaker_open" and _can_fall_back(parts, draft, step):
+        return False
     if late or not (transient or _other_model(parts, draft, step)) or (reply.doubt and not parts.may_repeat(step.tool)):
         return False
     pause = 0.0 if not transient else _pause(parts, step, reply, wall, own)
@@ -149,9 +155,18 @@ def _pause(parts: Parts, step: Step, reply: Reply, wall: Deadline, own: Deadline
     return pause
 
 
+def _can_fall_back(parts: Parts, draft: Draft, step: Step) -> bool:
+    """Whether something else can answer at once, so that nobody waits for a breaker to close."""
+    others = parts.workflow.fallbacks.get(step.tool or "")
+    return bool(others) and step.kind == "tool" and step.stands_in_for is None and not in_doubt(draft.steps, step)
+
+
 def _other_model(parts: Parts, draft: Draft, step: Step) -> bool:
     """Whether a model that refused for good can be replaced by the next one."""
-    return step.tool is None and parts.model_for(draft.steps, step)[0] != step.model
+    if step.tool is not None:
+        return False
+    before = [s for s in draft.steps if (s.step_id, s.attempt) < (step.step_id, step.attempt)]
+    return parts.model_for(draft.steps, step)[1] is not parts.model_for(before, step)[1]
 
 
 def _give_up(parts: Parts, draft: Draft, step: Step, wall: Deadline) -> None:
@@ -160,7 +175,7 @@ def _give_up(parts: Parts, draft: Draft, step: Step, wall: Deadline) -> None:
     if transient and wall.passed:
         conclude(parts, draft, Event.TIMEOUT, "limit", "limit_wall_s")
         return
-    limit = parts.exceeded(draft, step) if transient else None
+    limit = exceeded(parts, draft, step.tool) if transient else None
     if limit is not None:
         conclude(parts, draft, Event.LIMIT_REACHED, "limit", limit)
     else:

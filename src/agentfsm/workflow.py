@@ -66,6 +66,8 @@ class Workflow:
             raise DefinitionError(f"workflow {self.name!r} {said}; name each once in both")
         if bad := sorted(c.name for c in undoing if c.effect not in {Effect.IDEMPOTENT, Effect.QUERYABLE}):
             raise DefinitionError(f"workflow {self.name!r}: {bad} must be idempotent or queryable to compensate")
+        if bad := sorted(c.name for c in undoing if c.needs_approval):
+            raise DefinitionError(f"workflow {self.name!r}: {bad} may not need an approval, for nobody is there to ask")
         self._check_roles()
         self._check_fallbacks(known)
 
@@ -88,6 +90,8 @@ class Workflow:
             for fallback in fallbacks:
                 if isinstance(fallback, Cached) and self._by_name[tool].effect is not Effect.PURE:
                     raise DefinitionError(f"{tool}: a cached answer is no substitute for an effect; drop Cached()")
+                if isinstance(fallback, OtherTool) and self._by_name[fallback.tool].needs_approval:
+                    raise DefinitionError(f"{tool}: {fallback.tool!r} needs an approval, so it is no fallback")
                 if isinstance(fallback, Degraded):
                     self._by_name[tool].check(fallback.output)
 
