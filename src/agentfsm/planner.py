@@ -12,7 +12,7 @@ from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off,
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
-from agentfsm.standing_in import answered
+from agentfsm.standing_in import answered, root_of
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
 from agentfsm.workflow import Workflow
@@ -135,7 +135,7 @@ def open_effects(history: Sequence[Step]) -> list[Step]:
         and step.status in {"failed", "in_doubt"}
         and step.effect_class != "pure"
         and not any(s.status == "success" and s.tool == step.tool for s in history[i + 1 :])
-        and not answered(history, step)
+        and not answered(history, root_of(history, step))
     ]
 
 

@@ -46,7 +46,7 @@ def claim(workflow: Workflow | None, task: Task, steps: Sequence[Step]) -> TaskR
     for step in latest(steps):
         if step.kind not in {"tool", "undo"} or (step.status != "success" and step.step_id in made_good):
             continue
-        if step.stands_in_for is not None and step.status != "success":
+        if step.stands_in_for is not None and step.status != "success" and not in_doubt(steps, step):
             continue
         entry = {"tool": step.tool, "key": _key(steps, step), "effect_class": step.effect_class}
         if step.kind == "undo":

@@ -65,13 +65,13 @@ def go_on(parts: Parts, draft: Draft, wall: Deadline) -> None:
 
 
 def _dead(draft: Draft) -> Step | None:
-    """Return the first step that failed for good and has not been made good, or None."""
+    """Return the first step that failed for good and has not been made good, one in doubt before all; or None."""
     if draft.task.ending is not None:
         last = latest(draft.steps)[-1]
         return last if last.kind == "undo" and last.status != "success" else None
     if all(step.status in {"success", "pending"} for step in draft.steps):
         return None  # most often so, and asked twice a step
-    history = latest(draft.steps)
+    history, dead = latest(draft.steps), None
     for step in history:
         if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
             continue
@@ -79,9 +79,11 @@ def _dead(draft: Draft) -> Step | None:
         correctable = step.error_code in CORRECTABLE and not doubt and (step.call_id or step.kind == "model")
         if correctable or (step.kind == "model" and step is not history[-1]):
             continue
-        if (doubt or step.stands_in_for is None) and not answered(draft.steps, step):
-            return step
-    return None
+        if (doubt or (dead is None and step.stands_in_for is None)) and not answered(draft.steps, step):
+            dead = step
+            if doubt:
+                break
+    return dead
 
 
 def _heard(draft: Draft, event: Event) -> None:

@@ -13,21 +13,13 @@ from agentfsm.workflow import Workflow
 
 def root_of(steps: Sequence[Step], step: Step) -> Step:
     """Return the step that this one stands in for in the end, or itself."""
-    while step.stands_in_for is not None:
-        step = next(s for s in reversed(steps) if s.step_id == step.stands_in_for)
-    return step
+    return _line(steps, step)[-1]
 
 
 def answered(steps: Sequence[Step], step: Step) -> bool:
     """Whether something that stands in for a step, at first or second hand, has succeeded."""
-    for other in steps:
-        if other.stands_in_for is None or other.status != "success":
-            continue
-        while other.stands_in_for is not None:
-            if other.stands_in_for == step.step_id:
-                return True
-            other = next(s for s in reversed(steps) if s.step_id == other.stands_in_for)
-    return False
+    good = (s for s in steps if s.stands_in_for is not None and s.status == "success")
+    return any(step.step_id in {below.step_id for below in _line(steps, s)[1:]} for s in good)
 
 
 def mapped(workflow: Workflow, steps: Sequence[Step], step: Step, output: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -35,14 +27,23 @@ def mapped(workflow: Workflow, steps: Sequence[Step], step: Step, output: Mappin
 
     The step itself keeps what its own tool answered.
     """
-    root = root_of(steps, step)
-    contract = workflow.contract(root.tool or "")
-    if contract is None or step.tool == root.tool:
+    line = _line(steps, step)
+    contract = workflow.contract(line[-1].tool or "")
+    if len(line) == 1 or contract is None:
         return output
-    for fallback in workflow.fallbacks.get(contract.name, ()):
-        if isinstance(fallback, OtherTool) and fallback.tool == step.tool:
-            try:
-                return contract.check(fallback.answer(output))
-            except (KeyError, TypeError, ValueError) as error:
-                raise ContractViolation(f"its answer does not fit {contract.name}: {error!r}") from error
-    return output
+    tried = sorted({s.step_id for s in steps if s.stands_in_for == line[-1].step_id})
+    fallback = workflow.fallbacks.get(contract.name, ())[tried.index(line[-2].step_id) :][:1]
+    if not fallback or not isinstance(fallback[0], OtherTool):
+        return output
+    try:
+        return contract.check(fallback[0].answer(output))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ContractViolation(f"its answer does not fit {contract.name}: {error!r}") from error
+
+
+def _line(steps: Sequence[Step], step: Step) -> list[Step]:
+    """Return a step, what it stands in for, and so on down to the root."""
+    line = [step]
+    while line[-1].stands_in_for is not None:
+        line.append(next(s for s in reversed(steps) if s.step_id == line[-1].stands_in_for))
+    return line

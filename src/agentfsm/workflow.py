@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.errors import DefinitionError
+from agentfsm.errors import ContractViolation, DefinitionError
 from agentfsm.fallbacks import Cached, Degraded, Fallback, OtherTool
 from agentfsm.prompts import Prompt
 from agentfsm.stages import Abort, Arguments, Never, Role, Stage
@@ -93,7 +93,10 @@ class Workflow:
                 if isinstance(fallback, OtherTool) and self._by_name[fallback.tool].needs_approval:
                     raise DefinitionError(f"{tool}: {fallback.tool!r} needs an approval, so it is no fallback")
                 if isinstance(fallback, Degraded):
-                    self._by_name[tool].check(fallback.output)
+                    try:
+                        self._by_name[tool].check(fallback.output)
+                    except ContractViolation as error:
+                        raise DefinitionError(f"{tool}: Degraded() does not fit its contract: {error}") from None
 
     @property
     def label(self) -> str:
