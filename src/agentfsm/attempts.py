@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -24,8 +23,7 @@ _STATUS: Mapping[str, ErrorClass] = {
 }
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What an attempt gave: a `turn`, a checked `output`, or an `error` with its stable `code`.
 
     `doubt` is True where an effect may have happened although no success was seen.
@@ -40,10 +38,6 @@ class Reply:
     doubt: bool = False
     tokens: int = 0
     cost_usd: float = 0.0
-
-    def but(self, **changes: Any) -> Reply:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
 
 
 def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
@@ -73,7 +67,7 @@ async def call_model(model: Model, name: str, request: ModelRequest, deadline: D
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
         billed = error.transient and "status" not in error.fields
         reply = Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s)
-        return reply.but(**unseen()) if billed else reply
+        return reply._replace(**unseen()) if billed else reply
     except LOST as error:
         code, reason = _lost_code(error), type(error).__name__
         return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, **unseen())
