@@ -1,4 +1,4 @@
-"""Ten no-op steps on DBOS with its SQLite system database, as it comes. It needs SQLite 3.42, so pysqlite3 stands in."""
+"""Ten no-op steps on DBOS with its SQLite system database, as it comes. It needs SQLite 3.42: pysqlite3 has it."""
 
 import asyncio
 import sys
