@@ -14,6 +14,8 @@ from agentfsm.store import open_store
 
 
 class Number(BaseModel):
+    """What goes in, and what comes out."""
+
     n: int
 
 
