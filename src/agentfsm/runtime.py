@@ -10,7 +10,7 @@ from agentfsm.budgets import Limits
 from agentfsm.committing import commit
 from agentfsm.driver import Driver
 from agentfsm.errors import Conflict, DefinitionError, InputChanged, UnknownTask
-from agentfsm.inbox import UNKNOWN_TASK, filed, inbound, judge, repeated
+from agentfsm.inbox import OWN_SOURCES, UNKNOWN_TASK, filed, inbound, judge, repeated
 from agentfsm.parts import Parts
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
 from agentfsm.reading import snapshot
@@ -119,6 +119,7 @@ class Runtime:
             "limits": self._parts.limits.describe(),
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
+            "own_sources": sorted(OWN_SOURCES),
             "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }
