@@ -37,7 +37,7 @@ def run(project: pytest.Pytester) -> Run:
 
 def told(result: pytest.RunResult) -> list[str]:
     """What is said of the file, without what pytest says around it; no traceback, and nothing from inside."""
-    text = result.stdout.str() + result.stderr.str()
+    text = f"{result.stdout.str()}\n{result.stderr.str()}"
     for word in ("Traceback", "INTERNALERROR", ".py:", "pydantic", "Part"):
         assert word not in text
     return [line for line in text.splitlines() if line.startswith("scenarios/one.yaml:")]
