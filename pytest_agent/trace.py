@@ -163,12 +163,16 @@ class StoreCommitted(Event):
 
 @_event("event_delivered")
 class EventDelivered(Event):
-    """Something from outside was handed to the agent, and the agent acknowledged it."""
+    """Something from outside was handed to the agent, and the agent acknowledged it.
+
+    `fields` says that its payload is an object, which may have further fields.
+    """
 
     site: str
     source: str
     event_id: str
     event: str
+    fields: bool = False
 
 
 @_event("agent_event")

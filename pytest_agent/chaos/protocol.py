@@ -31,7 +31,11 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMar
 def replay_option(config: pytest.Config) -> None:
     """Refuse a bad `--chaos-replay` before any test runs. Raises pytest.UsageError."""
     try:
-        load_catalogue().arm(_schedule(config))
+        catalogue = load_catalogue()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    try:
+        catalogue.arm(_schedule(config))
     except UsageError as error:
         raise pytest.UsageError(f"--chaos-replay: {error}") from None
 
