@@ -35,13 +35,13 @@ class ObservedStore:
         self._seams = seams
         self._next = committed
 
-    async def commit(self, change: Commit) -> int:
+    async def commit(self, change: Commit) -> Any:
         """Commit in between the two places at which the process can die."""
         n = self._next()
         before = Site("store", "commit", n, phase="before")
         await self._reach(before)
         await self._strike(before)
-        version = await self._store.commit(change)
+        receipt = await self._store.commit(change)
         site = Site("store", "commit", n, phase="after")
         finished = [step.key for step in change.finished if step.status == "success"]
         for place in (before, site):
@@ -56,7 +56,7 @@ class ObservedStore:
             )
         await self._reach(site)
         await self._strike(site)
-        return version
+        return receipt
 
     async def _reach(self, site: Site) -> None:
         still_s = self._seams.reach(site)
