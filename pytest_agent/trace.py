@@ -279,9 +279,9 @@ class TraceFile:
     """
 
     def __init__(self, path: Path, *, go_on: bool = False) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if go_on else os.O_TRUNC)
-        self._fd: int | None = os.open(path, flags, 0o644)
+        if not go_on:
+            make_room(path)
+        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.path = path
 
     def write(self, event: Event) -> None:
@@ -300,6 +300,17 @@ class TraceFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def make_room(path: Path) -> None:
+    """A folder for the file, and no file there yet.
+
+    Not emptied but removed: ext4 waits for the disk where a file is cut to nothing and written anew.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def dump_line(event: Event) -> bytes:
