@@ -284,8 +284,10 @@ class TraceFile:
     """
 
     def __init__(self, path: Path, *, go_on: bool = False) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not go_on:
-            make_room(path)
+            # Not cut to nothing: ext4 sends to the disk what is then written anew.
+            path.unlink(missing_ok=True)
         self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.path = path
 
@@ -305,17 +307,6 @@ class TraceFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def make_room(path: Path) -> None:
-    """A folder for the file, and no file there yet.
-
-    Not emptied but removed: ext4 waits for the disk where a file is cut to nothing and written anew.
-    """
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def dump_line(event: Event) -> bytes:
