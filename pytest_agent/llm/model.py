@@ -222,7 +222,8 @@ class ScriptedModel:
             if changed_reply is not reply:
                 reply, harmed = changed_reply, True
                 self._seams.struck(fault, site, _describe_reply(reply))
-        return dataclasses.replace(reply, meant=_same_meaning(turn, said)), harmed
+        meant = _same_meaning(turn, said)
+        return (reply if reply.meant is meant else dataclasses.replace(reply, meant=meant)), harmed
 
     def _extra_call(self, call: LogicalCall, request: ModelRequest) -> str:
         turns = self._script.turns
