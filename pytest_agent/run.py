@@ -69,16 +69,16 @@ class Run:
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
-        self._random = random.getstate()
-        random.seed(f"{seed}:{test}")
-        self._own_random = random.getstate()
+        self._own_random = random.Random(f"{seed}:{test}").getstate()  # noqa: S311 - that it can be foretold is the point
         self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
-        random.setstate(self._random)
         self.trace.append(RunStarted(test=test, schedule=str(schedule), seed=seed))
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
-        """The world is in place: virtual time, scripted model, guard, seeded randomness. For one phase of the test."""
+    def inside(self) -> Iterator[object]:
+        """The world is in place: virtual time, scripted model, guard, seeded randomness. For one phase of the test.
+
+        Gives the state that `random` begins with.
+        """
         with ExitStack() as undo:
             for part in (self.clock, self._guard, self._intercept):
                 part.install()
@@ -88,7 +88,7 @@ class Run:
             # `uuid4` takes its bytes from there, also where it was imported by name.
             uuid.os = self._seeded_os  # type: ignore[attr-defined]
             try:
-                yield
+                yield self._own_random
             finally:
                 self._own_random = random.getstate()
                 random.setstate(outer)

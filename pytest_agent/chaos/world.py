@@ -45,8 +45,7 @@ class World:
     def _enter(self) -> None:
         if self._run is not None and self._inside is None:
             self._inside = ExitStack()
-            self._inside.enter_context(self._run.inside())
-            self._random = random.getstate()
+            self._random = self._inside.enter_context(self._run.inside())
 
     def _leave(self) -> None:
         if self._inside is not None:
