@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from pytest_agent.errors import UsageError
 from pytest_agent.run import Run
 
 _KEY = pytest.StashKey["World"]()
 _LOOP_MAKERS = ("pytest_asyncio", "anyio")
+_on: Run | Exception | None = None
 
 
 class World:
@@ -37,7 +39,8 @@ class World:
         self._run = run
         self._enter()
         try:
-            yield
+            with on(run):
+                yield
         finally:
             self._run = None
             self._leave()
@@ -81,6 +84,30 @@ class World:
         """The test's own function starts with the random numbers that its seed gives it."""
         self._settle()
         return (yield)
+
+
+@contextmanager
+def on(run: Run | Exception) -> Iterator[None]:
+    """For the length of the block this is the run of the test that is on, or why it has none."""
+    global _on
+    outer, _on = _on, run
+    try:
+        yield
+    finally:
+        _on = outer
+
+
+def run_that_is_on() -> Run:
+    """The run, for the fixtures: they would pay for `request` in every run, and have no other use for it.
+
+    Raises UsageError where they are asked for too late.
+    """
+    if isinstance(_on, Run):
+        return _on
+    raise _on or UsageError(
+        "the fixtures of pytest-agent are there from the start of a test, and cannot be had by "
+        "request.getfixturevalue(); make them arguments of the test or of a fixture that it uses"
+    )
 
 
 def world_of(config: pytest.Config) -> World:
