@@ -10,7 +10,7 @@ from _pytest.outcomes import Exit, OutcomeException, Skipped, XFailed
 
 from pytest_agent.adapters.groups import heart
 from pytest_agent.chaos.state import TestState, known_state, state_of
-from pytest_agent.chaos.world import on, world_of
+from pytest_agent.chaos.world import world_of
 from pytest_agent.errors import PytestAgentError
 from pytest_agent.run import Run
 
@@ -33,12 +33,11 @@ def setup(item: pytest.Item) -> Iterator[None]:
 
     Where it cannot, pytest's own setup goes on all the same, and the test fails when it asks for the first fixture.
     """
+    run: Run | Exception
     try:
         run = state_of(item).new_run()
     except (PytestAgentError, OSError) as error:
-        with on(error):
-            yield
-        return
+        run = error
     with world_of(item.config).stand(run):
         yield
 

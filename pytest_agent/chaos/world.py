@@ -34,21 +34,22 @@ class World:
         self._random: object = None
 
     @contextmanager
-    def stand(self, run: Run) -> Iterator[None]:
-        """Inside the run's world for one phase of its test."""
-        self._run = run
-        self._enter()
+    def stand(self, run: Run | Exception) -> Iterator[None]:
+        """Inside the run's world for one phase of its test. Where no run could be made: why, for the fixtures."""
+        global _on
+        outer, _on = _on, run
+        self._run = run if isinstance(run, Run) else None
         try:
-            with on(run):
-                yield
+            self._enter()
+            yield
         finally:
-            self._run = None
+            _on, self._run = outer, None
             self._leave()
 
     def _enter(self) -> None:
         if self._run is not None and self._inside is None:
-            self._inside = ExitStack()
-            self._random = self._inside.enter_context(self._run.inside())
+            self._random = self._run.random_state
+            self._inside = self._run.inside()
 
     def _leave(self) -> None:
         if self._inside is not None:
@@ -84,17 +85,6 @@ class World:
         """The test's own function starts with the random numbers that its seed gives it."""
         self._settle()
         return (yield)
-
-
-@contextmanager
-def on(run: Run | Exception) -> Iterator[None]:
-    """For the length of the block this is the run of the test that is on, or why it has none."""
-    global _on
-    outer, _on = _on, run
-    try:
-        yield
-    finally:
-        _on = outer
 
 
 def run_that_is_on() -> Run:
