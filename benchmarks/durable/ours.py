@@ -66,4 +66,5 @@ async def main(url: str, tasks: int, at_once: int) -> None:
     await store.close()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]) // 10, int(sys.argv[3])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]) // 10, int(sys.argv[3])))

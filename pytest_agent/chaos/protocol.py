@@ -20,7 +20,6 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMar
     """Explore the test, or replay one schedule on it, and report it as one test."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     state = state_of(item)
-    state.many_runs = True
     try:
         _Protocol(item, nextitem, mark, state).run()
     finally:

@@ -52,7 +52,7 @@ class Effect(BaseModel):
 
     def with_params(self, **params: object) -> Self:
         """The same effect with some parameters changed. Raises pydantic.ValidationError for bad ones."""
-        return type(self).model_validate({**self.model_dump(), **params})
+        return type(self).model_validate({**self.model_dump(), **params}) if params else self
 
 
 class LlmEffect(Effect):
