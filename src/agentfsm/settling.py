@@ -107,7 +107,7 @@ def _model_replied(draft: Draft, step: Step, turn: Turn) -> None:
         draft.fire(Event.VALIDATION_ERROR)
         return
     turn = canonical_calls(turn, step.step_id, [s.call_id for s in draft.steps if s.call_id])
-    draft.finish(step, "finish", status="success", output_data=turn.model_dump(mode="json"))
+    draft.finish(step, "finish", status="success", output_data=turn.model_dump(mode="json", exclude_none=True))
     draft.fire(Event.MODEL_REPLIED)
     draft.note("proposal", step=step.step_id, calls=[c.name for c in turn.calls], final=not turn.calls)
 
