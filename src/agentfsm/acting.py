@@ -10,10 +10,10 @@ from agentfsm.contracts import Effect, digest
 from agentfsm.conversation import build
 from agentfsm.delegating import DEPTH
 from agentfsm.errors import ContractViolation, InputChanged, Throttled
-from agentfsm.falling_back import mapped
 from agentfsm.parts import Parts
 from agentfsm.records import Step, Task
 from agentfsm.recovery import Deadline, ErrorClass
+from agentfsm.standing_in import mapped
 
 
 async def act(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:
@@ -32,8 +32,10 @@ async def act(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadl
 
 
 async def _call(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:
-    tool = parts.tools[step.tool or ""]
-    name, caller = tool.contract.name, f"{step.key}/{step.attempt}"
+    contract = parts.tools[step.tool or ""].contract
+    if (why := parts.switches.tool_disabled(contract, parts.clock.time())) is not None:  # since it was opened
+        return Reply(error=ErrorClass.PERMANENT, code="tool_disabled", reason=why)
+    name, caller = contract.name, f"{step.key}/{step.attempt}"
     allowed = await parts.breakers.allow(parts.board.controls, name, caller)
     if isinstance(allowed, Blocked):
         return not_sent("breaker_open", retry_after_s=max(0.0, allowed.until - parts.clock.time()))
@@ -42,9 +44,10 @@ async def _call(parts: Parts, task: Task, steps: Sequence[Step], step: Step, dea
     if reply.output is None or step.stands_in_for is None:
         return reply
     try:
-        return reply.but(output=mapped(parts, steps, step, reply.output))
+        mapped(parts.workflow, steps, step, reply.output)
     except ContractViolation as error:
         return Reply(error=ErrorClass.CONTRACT_VIOLATION, code=error.code, reason=str(error), doubt=True)
+    return reply
 
 
 async def _send(parts: Parts, task: Task, steps: Sequence[Step], step: Step, deadline: Deadline) -> Reply:

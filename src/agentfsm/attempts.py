@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import httpx
-
-from agentfsm.budgets import tokens_of, usage_of
+from agentfsm import recovery
+from agentfsm.budgets import usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
-from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
-from agentfsm.turns import ModelRequest, Turn, Usage
-
-Price = Callable[[str, Usage], float | None]
-"""From the name of a model and what it used to USD; None where no price is known."""
+from agentfsm.prices import Price
+from agentfsm.recovery import Deadline, ErrorClass
+from agentfsm.turns import ModelRequest, Turn
 
 _STATUS: Mapping[str, ErrorClass] = {
     Status.TEMPORARY_ERROR: ErrorClass.TRANSIENT,
@@ -26,8 +22,7 @@ _STATUS: Mapping[str, ErrorClass] = {
 }
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What an attempt gave: a `turn`, a checked `output`, or an `error` with its stable `code`.
 
     `doubt` is True where an effect may have happened although no success was seen.
@@ -43,10 +38,6 @@ class Reply:
     tokens: int = 0
     cost_usd: float = 0.0
 
-    def but(self, **changes: Any) -> Reply:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
-
 
 def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
     """Return the reply of an attempt whose own reply did not come."""
@@ -60,19 +51,25 @@ def not_sent(code: str, *, retry_after_s: float | None = None, reason: str = "no
 
 async def call_model(model: Model, name: str, request: ModelRequest, deadline: Deadline, price: Price) -> Reply:
     """Make one wire attempt. A cost that cannot be told counts nothing here; `Runtime` refuses a limit on it."""
-    unseen = tokens_of(request.messages, None)  # an attempt that broke off may have been billed
+
+    def unseen() -> dict[str, Any]:  # an attempt that broke off may have been billed
+        usage = usage_of(request.messages, None)
+        return {"tokens": usage.input_tokens + usage.output_tokens, "cost_usd": price(name, usage) or 0.0}
+
     try:
         async with asyncio.timeout(deadline.remaining()):
             turn = await model.complete(request)
-        cost = price(name, usage_of(request.messages, turn))
-        return Reply(turn=turn, tokens=tokens_of(request.messages, turn), cost_usd=cost or 0.0)
+        usage = usage_of(request.messages, turn)
+        tokens = usage.input_tokens + usage.output_tokens
+        return Reply(turn=turn, tokens=tokens, cost_usd=price(name, usage) or 0.0)
     except ModelError as error:
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
-        tokens = unseen if error.transient and "status" not in error.fields else 0
-        return Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s, tokens=tokens)
-    except LOST as error:
+        billed = error.transient and "status" not in error.fields
+        reply = Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s)
+        return reply._replace(**unseen()) if billed else reply
+    except recovery.lost() as error:
         code, reason = _lost_code(error), type(error).__name__
-        return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, tokens=unseen)
+        return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, **unseen())
     except Exception as error:  # noqa: BLE001 - a model is foreign code; its bug is this step's failure
         return Reply(error=ErrorClass.PERMANENT, code="model_crashed", reason=type(error).__name__)
 
@@ -86,9 +83,9 @@ async def call_tool(
             answer = await tool.query(key) if ask_first else None
             if answer is None:
                 answer = await tool.call(arguments, key)
-    except NOT_SENT as error:
+    except recovery.not_sent() as error:
         return not_sent("not_sent", reason=type(error).__name__)
-    except LOST as error:
+    except recovery.lost() as error:
         return lost(_lost_code(error), type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code; its bug is this step's failure
         return _raised(error)
@@ -96,8 +93,7 @@ async def call_tool(
 
 
 def _lost_code(error: BaseException) -> str:
-    silent = isinstance(error, (TimeoutError, httpx.TimeoutException))
-    return "timeout" if silent else "connection"
+    return "timeout" if recovery.silent(error) else "connection"
 
 
 def _raised(error: Exception) -> Reply:

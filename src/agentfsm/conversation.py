@@ -8,6 +8,7 @@ from agentfsm.contracts import canonical
 from agentfsm.prompts import Prompt
 from agentfsm.records import Step, Task
 from agentfsm.schemas import json_schema
+from agentfsm.standing_in import mapped, root_of
 from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
 from agentfsm.workflow import Workflow
 
@@ -22,7 +23,7 @@ def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> Mo
     messages = [Message(role="system", text=prompt_of(workflow, task).text), Message(role="user", text=task.text)]
     history = [step for step in latest(steps) if step.status != "pending"]
     # A call that fell back has one answer, the last.
-    answers = {step.call_id: step.step_id for step in history if step.call_id}
+    answers = {_place(history, step): step.step_id for step in history if step.call_id or step.kind == "tool"}
     for step in history:
         if step.kind == "model" and step.status == "success":
             turn = Turn.model_validate(step.output_data)
@@ -30,11 +31,9 @@ def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> Mo
         elif step.kind == "event":
             if "text" in step.output_data:  # an approval is between a call and its result: nothing may stand there
                 messages.append(Message(role="user", text=str(step.output_data["text"])))
-        elif step.call_id:
-            if step.step_id == answers[step.call_id]:
-                messages.append(Message(role="tool", text=canonical(step.output_data), call_id=step.call_id))
-        elif step.kind == "tool":
-            messages.append(Message(role="user", text=_told(step)))
+        elif step.call_id or step.kind == "tool":
+            if step.step_id == answers[_place(history, step)]:
+                messages.append(_told(workflow, history, step))
         else:
             messages.append(Message(role="user", text=str(step.output_data["reason"])))
     schema = workflow.answer_schema
@@ -52,9 +51,20 @@ def prompt_of(workflow: Workflow, task: Task) -> Prompt:
     return workflow.roles[role].prompt if role is not None else workflow.main_prompt
 
 
-def _told(step: Step) -> str:
-    """Say what the orchestrator itself called, and what came of it."""
-    return f"{step.tool} was called with {canonical(step.input_data)}. Result: {canonical(step.output_data)}"
+def _place(history: Sequence[Step], step: Step) -> str | int:
+    """Return what a step is an answer to: a call of the model, or a call of the orchestrator's own."""
+    return step.call_id or root_of(history, step).step_id
+
+
+def _told(workflow: Workflow, history: Sequence[Step], step: Step) -> Message:
+    """Tell the result of a call: as the answer to the model's own, or in words where the orchestrator made it."""
+    output = mapped(workflow, history, step, step.output_data) if step.status == "success" else step.output_data
+    if step.call_id:
+        return Message(role="tool", text=canonical(output), call_id=step.call_id)
+    root = root_of(history, step)
+    return Message(
+        role="user", text=f"{root.tool} was called with {canonical(root.input_data)}. Result: {canonical(output)}"
+    )
 
 
 def canonical_calls(turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from agentfsm import leases, states
 from agentfsm.committing import commit
 from agentfsm.driver import Driver
@@ -16,14 +18,17 @@ from agentfsm.waits import EARLY
 
 
 class Desk:
-    """What stands behind the public methods of a runtime. `live` are the tasks that are being carried on here."""
+    """What stands behind the public methods of a runtime.
+
+    `live` counts by task who carries it on here: a second one where a worker took it up in a pause of the first.
+    """
 
     def __init__(self, parts: dict[str, Parts], newest: Parts, shared: Shared, rolling_out: RollingOut) -> None:
         self.parts = parts
         self.newest = newest
         self.shared = shared
         self.rolling_out = rolling_out
-        self.live: set[str] = set()
+        self.live: Counter[str] = Counter()
 
     async def task(self, request_id: str, text: str, mode: Mode, depth: int, label: str = "") -> Task:
         """Return the stored task, or a new one on the version that the rollout gives it."""
@@ -114,7 +119,7 @@ class Desk:
 
     async def carry(self, task: Task, owner: str, event: Inbound | None = None, *, claimed: bool = False) -> TaskResult:
         """Carry a task on under an owner's name."""
-        self.live.add(task.request_id)
+        self.live[task.request_id] += 1
         try:
             if not self.shared.board.fresh:
                 await self.shared.board.read()
@@ -122,7 +127,9 @@ class Desk:
             steps = await self.steps(task)
             result = await Driver(self.parts_of(task), owner, task, steps, claimed=claimed).run(event)
         finally:
-            self.live.discard(task.request_id)
+            self.live[task.request_id] -= 1
+            if not self.live[task.request_id]:
+                del self.live[task.request_id]
         if task.fsm_state not in states.TERMINAL:
             await self.rolling_out.ended(self, task, result)
         return result

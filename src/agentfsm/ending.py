@@ -11,8 +11,9 @@ from agentfsm.conversation import latest
 from agentfsm.draft import Draft
 from agentfsm.incidents import incident_of
 from agentfsm.parts import Parts
-from agentfsm.records import Outcome
+from agentfsm.records import Outcome, Step
 from agentfsm.reserving import count_undo
+from agentfsm.standing_in import answered
 from agentfsm.states import Event
 
 DEGRADED = "degraded"
@@ -57,10 +58,18 @@ def proceed(parts: Parts, draft: Draft) -> None:
         )
         return
     ending = draft.task.ending or {}
-    failed = any(s.kind == "undo" and s.status != "success" for s in latest(draft.steps))
+    failed = any(
+        s.kind == "undo" and s.status != "success" and not answered(draft.steps, s) for s in latest(draft.steps)
+    )
     outcome: Outcome = "unknown" if failed else ending["outcome"]
     cause = UNCONFIRMED if failed else ending["cause"]
     _end(parts, draft, Event(ending["event"]), outcome, cause, ending["answer"])
+
+
+def compensated(draft: Draft, undo: Step) -> None:
+    """Note that an effect is undone."""
+    undone = f"{undo.request_id}:{undo.undoes}"
+    draft.note("compensated", step=undo.step_id, tool=undo.tool, key=undo.key, undoes=undone)
 
 
 def _end(parts: Parts, draft: Draft, event: Event, outcome: Outcome, cause: str | None, answer: str) -> None:

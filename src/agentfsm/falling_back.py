@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from agentfsm.checking import forbidden
 from agentfsm.contracts import canonical, digest
 from agentfsm.decisions import RunTool
 from agentfsm.draft import Draft
 from agentfsm.ending import DEGRADED
-from agentfsm.errors import ContractViolation, InvalidArguments
+from agentfsm.errors import InvalidArguments
 from agentfsm.fallbacks import Cached, Degraded, Fallback, OtherTool
 from agentfsm.parts import Parts
 from agentfsm.records import Step
 from agentfsm.recovery import Deadline
 from agentfsm.reserving import reserve
-from agentfsm.states import Event
+from agentfsm.states import Event, State
 from agentfsm.steering import tool_step
 from agentfsm.waiting import ask_person
-
-
-def root_of(steps: Sequence[Step], step: Step) -> Step:
-    """Return the step that this one stands in for, or itself."""
-    if step.stands_in_for is None:
-        return step
-    return next(s for s in reversed(steps) if s.step_id == step.stands_in_for)
-
-
-def answered(steps: Sequence[Step], step: Step) -> bool:
-    """Whether something that stands in for a step has succeeded."""
-    return any(s.stands_in_for == step.step_id and s.status == "success" for s in steps)
-
-
-def mapped(parts: Parts, steps: Sequence[Step], step: Step, output: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer of a stand-in as that of the tool it stands in for; raise ContractViolation."""
-    if step.stands_in_for is None or step.tool is None:
-        return output
-    root = root_of(steps, step)
-    contract = parts.tools[root.tool or ""].contract
-    for fallback in parts.workflow.fallbacks.get(contract.name, ()):
-        if isinstance(fallback, OtherTool) and fallback.tool == step.tool:
-            try:
-                return contract.check(fallback.answer(output))
-            except (KeyError, TypeError, ValueError) as error:
-                raise ContractViolation(f"its answer does not fit {contract.name}: {error!r}") from error
-    return output
 
 
 def fall_back(parts: Parts, draft: Draft, dead: Step, wall: Deadline) -> bool:
@@ -88,6 +62,8 @@ def _other_tool(parts: Parts, draft: Draft, dead: Step, fallback: OtherTool) -> 
         arguments = contract.parse(canonical(dict(fallback.arguments(dead.input_data))))
     except (InvalidArguments, KeyError, TypeError, ValueError):
         return False
+    if forbidden(parts.workflow, contract.name, arguments, draft.task.business_state) is not None:
+        return False
     if reserve(parts, draft, fallback.tool, steps=1) is not None:
         return False
     draft.intend(
@@ -100,4 +76,5 @@ def _other_tool(parts: Parts, draft: Draft, dead: Step, fallback: OtherTool) -> 
 def _answer(parts: Parts, draft: Draft, dead: Step, code: str, output: Mapping[str, Any]) -> None:
     draft.stand_in(dead, "success", code, output)
     draft.take(parts.workflow, dead, output)
-    draft.fire(Event.TOOL_RESULT_RECEIVED)
+    if draft.task.fsm_state is State.EXECUTING_STEP:  # a wait or another stand-in may have come in between
+        draft.fire(Event.TOOL_RESULT_RECEIVED)

@@ -62,6 +62,7 @@ class Holding:
     async def reload(self) -> None:
         """Take the task as another worker has left it."""
         self.task, self.steps = await snapshot(self._parts.store, self.task.request_id)
+        self.claimed = False
 
     def whole(self, task: Task) -> Deadline:
         """Return the deadline of the task; a declared wait stops its clock."""

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
 from agentfsm.checking import check
-from agentfsm.contracts import Effect, canonical
+from agentfsm.contracts import Effect, compact
 from agentfsm.conversation import latest
-from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, Refuse, RunTool, RunTools
+from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, OwnCall, Refuse, RunTool, RunTools
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
+from agentfsm.standing_in import answered, root_of
 from agentfsm.states import Event
 from agentfsm.turns import ToolCall, Turn
 from agentfsm.workflow import Workflow
@@ -59,8 +60,8 @@ def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Se
         return AskModel()
     group: list[RunTool] = []
     for tool, arguments in wanted[: limits.parallel]:
-        call = ToolCall(id="", name=tool, arguments=canonical(dict(arguments)))
-        checked = check(workflow, limits, off, task, [*history], call)
+        call = OwnCall(tool, compact(dict(arguments)))
+        checked = check(workflow, limits, off, task, history, call, group)
         if isinstance(checked, Refuse):
             return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
         if not isinstance(checked, RunTool):
@@ -77,7 +78,7 @@ def _proposed(
     history: Sequence[Step],
     waiting: Sequence[ToolCall],
 ) -> Decision:
-    """Return what becomes of the first open call of a turn, and of the pure ones after it where they may run at once."""
+    """Return what becomes of the first open call of a turn, and of the pure ones that may run beside it."""
     first = check(workflow, limits, off, task, history, waiting[0])
     if not isinstance(first, RunTool):
         return first
@@ -133,9 +134,8 @@ def open_effects(history: Sequence[Step]) -> list[Step]:
         if step.kind == "tool"
         and step.status in {"failed", "in_doubt"}
         and step.effect_class != "pure"
-        and not any(
-            s.status == "success" and (s.tool == step.tool or s.stands_in_for == step.step_id) for s in history[i + 1 :]
-        )
+        and not any(s.status == "success" and s.tool == step.tool for s in history[i + 1 :])
+        and not answered(history, root_of(history, step))
     ]
 
 

@@ -16,12 +16,17 @@ def reserve(parts: Parts, draft: Draft, tool: str | None, *, steps: int, tokens:
     The way forward leaves room to undo what is done, and what this very attempt may do. `tokens` is what a request is
     thought to cost: it has to fit, and is counted once the reply is there.
     """
+    limit = exceeded(parts, draft, tool, steps=steps, tokens=tokens)
+    if limit is None:
+        draft.task = draft.task.but(budget_used=_counted(parts, draft.task.budget_used, tool, steps))
+    return limit
+
+
+def exceeded(parts: Parts, draft: Draft, tool: str | None, *, steps: int = 0, tokens: int = 0) -> str | None:
+    """Return the limit that an attempt at a tool, or at the model (None), would break."""
     used = _counted(parts, draft.task.budget_used, tool, steps)
     room = len(due(parts.workflow, draft.steps)) + (parts.workflow.undoing(tool) is not None)
-    limit = over(plus(used, steps=room, tool_calls=room, tokens=tokens), parts.limits)
-    if limit is None:
-        draft.task = draft.task.but(budget_used=used)
-    return limit
+    return over(plus(used, steps=room, tool_calls=room, tokens=tokens), parts.limits)
 
 
 def count_undo(parts: Parts, draft: Draft, tool: str, *, steps: int) -> None:

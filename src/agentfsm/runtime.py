@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentfsm import leases, states
-from agentfsm.attempts import Price
 from agentfsm.breaker import Breaker
 from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
@@ -15,10 +14,10 @@ from agentfsm.desk import Desk
 from agentfsm.draft import Draft
 from agentfsm.errors import Conflict
 from agentfsm.generation import Generation
-from agentfsm.inbox import inbound
+from agentfsm.inbox import OWN_SOURCES, inbound
 from agentfsm.parts import Shared, assemble
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
-from agentfsm.prices import cost_usd
+from agentfsm.prices import Price, cost_usd
 from agentfsm.records import Task, TaskResult
 from agentfsm.recovery import Retry
 from agentfsm.results import claim
@@ -34,8 +33,9 @@ _DELIVERIES = 4
 class Runtime:
     """Runs tasks durably: every intent is stored before it acts, every result before the next intent.
 
-    `model` may be several, the first one is asked first. `earlier` are further generations of the same workflow: a
-    task stays on the one it started with, and `rollout` says which one a new task starts with. `seed` fixes the
+    `model` may be several, the first one is asked first, or none where a workflow makes all its calls by itself.
+    `earlier` are further generations of the same workflow: a task stays on the one it started with, and `rollout`
+    says which one a new task starts with. `seed` fixes the
     jitter of back-offs. `observer` gets every transition, proposal, refusal, event, compensation and outcome as a
     plain dict, after it became durable: at least once, see `telling`. `approval_s` is how long an approval is waited
     for, `patience_s` the longest pause that `run` itself waits out (a worker leaves longer ones to the store).
@@ -46,7 +46,7 @@ class Runtime:
         self,
         *,
         workflow: Workflow,
-        model: Model | Sequence[Model],
+        model: Model | Sequence[Model] = (),
         tools: Mapping[str, Tool],
         store: Store,
         clock: Clock | None = None,
@@ -132,9 +132,6 @@ class Runtime:
 
     async def drive_claimed(self, task: Task, owner: str) -> TaskResult:
         """Go on with a task that `Store.claim` has given to `owner`."""
-        name = task.request_id
-        if name in self._desk.live:
-            raise Conflict(f"task {name!r} is running here already", code="busy", request_id=name)
         return await self._desk.carry(task, owner, claimed=True)
 
     async def deliver(
@@ -164,6 +161,7 @@ class Runtime:
             "limits": self._shared.limits.describe(),
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
+            "own_sources": sorted(OWN_SOURCES),
             "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }

@@ -9,14 +9,16 @@ from agentfsm.budgets import plus
 from agentfsm.conversation import canonical_calls, latest
 from agentfsm.decisions import CORRECTABLE
 from agentfsm.draft import Draft
-from agentfsm.ending import conclude, proceed, report
-from agentfsm.falling_back import answered, fall_back, root_of
+from agentfsm.ending import compensated, conclude, proceed, report
+from agentfsm.falling_back import fall_back
 from agentfsm.parts import Parts
 from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import Deadline, ErrorClass
+from agentfsm.reserving import exceeded
 from agentfsm.results import in_doubt
+from agentfsm.standing_in import answered, mapped, root_of
 from agentfsm.states import Event
-from agentfsm.steering import again, plan
+from agentfsm.steering import again, held_back, plan
 from agentfsm.turns import Turn
 from agentfsm.waiting import ask_what_happened
 
@@ -36,7 +38,7 @@ def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline,
         draft.finish(
             step, "fail", status="failed", error_code=code, error_class=ErrorClass.INVALID_INPUT.value, output_data=told
         )
-        _heard(parts, draft, Event.VALIDATION_ERROR)
+        _heard(draft, Event.VALIDATION_ERROR)
     elif _attempt_failed(parts, draft, step, reply, wall, own):
         return
     if not draft.pending:
@@ -54,6 +56,8 @@ def go_on(parts: Parts, draft: Draft, wall: Deadline) -> None:
         draft.end(Event.EFFECT_UNKNOWN, "unknown", dead.error_code)
         ask_what_happened(parts, draft, dead, wall)
         report(parts, draft)
+    elif held_back(parts, draft):
+        return
     elif not fall_back(parts, draft, dead, wall):
         _give_up(parts, draft, dead, wall)
     elif not draft.pending and draft.task.wait_until is None:
@@ -61,25 +65,28 @@ def go_on(parts: Parts, draft: Draft, wall: Deadline) -> None:
 
 
 def _dead(draft: Draft) -> Step | None:
-    """Return the first step that failed for good and has not been made good, or None."""
+    """Return the first step that failed for good and has not been made good, one in doubt before all; or None."""
     if draft.task.ending is not None:
         last = latest(draft.steps)[-1]
         return last if last.kind == "undo" and last.status != "success" else None
     if all(step.status in {"success", "pending"} for step in draft.steps):
         return None  # most often so, and asked twice a step
-    history = latest(draft.steps)
+    history, dead = latest(draft.steps), None
     for step in history:
         if step.kind not in {"tool", "model"} or step.status not in {"failed", "in_doubt"}:
             continue
-        correctable = step.error_code in CORRECTABLE and not in_doubt(draft.steps, step)
+        doubt = in_doubt(draft.steps, step)
+        correctable = step.error_code in CORRECTABLE and not doubt and (step.call_id or step.kind == "model")
         if correctable or (step.kind == "model" and step is not history[-1]):
             continue
-        if step.stands_in_for is None and not answered(draft.steps, step):
-            return step
-    return None
+        if (doubt or (dead is None and step.stands_in_for is None)) and not answered(draft.steps, step):
+            dead = step
+            if doubt:
+                break
+    return dead
 
 
-def _heard(parts: Parts, draft: Draft, event: Event) -> None:
+def _heard(draft: Draft, event: Event) -> None:
     """Move on with `event` once the last call of a group was heard, or stay where others are out or one is dead."""
     out = draft.pending or _dead(draft) is not None
     draft.fire(Event.PART_RECEIVED if out else event)
@@ -107,12 +114,11 @@ def _tool_replied(parts: Parts, draft: Draft, step: Step, output: Any) -> None:
     if step.kind == "undo":
         draft.finish(step, "finish", status="success", output_data=dict(output))
         draft.fire(Event.TOOL_RESULT_RECEIVED)
-        undone = f"{step.request_id}:{step.undoes}"
-        draft.note("compensated", step=step.step_id, tool=step.tool, key=step.key, undoes=undone)
+        compensated(draft, step)
         return
     draft.finish(step, "finish", status="success", output_data=output)
-    draft.take(parts.workflow, root_of(draft.steps, step), output)
-    _heard(parts, draft, Event.TOOL_RESULT_RECEIVED)
+    draft.take(parts.workflow, root_of(draft.steps, step), mapped(parts.workflow, draft.steps, step, output))
+    _heard(draft, Event.TOOL_RESULT_RECEIVED)
 
 
 def _attempt_failed(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> bool:
@@ -128,6 +134,8 @@ def _attempt_failed(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: 
         output_data={"error": reply.code, "reason": reply.reason},
     )
     late = wall.passed and step.kind != "undo"
+    if reply.code == "breaker_open" and _can_fall_back(parts, draft, step):
+        return False
     if late or not (transient or _other_model(parts, draft, step)) or (reply.doubt and not parts.may_repeat(step.tool)):
         return False
     pause = 0.0 if not transient else _pause(parts, step, reply, wall, own)
@@ -149,9 +157,18 @@ def _pause(parts: Parts, step: Step, reply: Reply, wall: Deadline, own: Deadline
     return pause
 
 
+def _can_fall_back(parts: Parts, draft: Draft, step: Step) -> bool:
+    """Whether something else can answer at once, so that nobody waits for a breaker to close."""
+    others = parts.workflow.fallbacks.get(step.tool or "")
+    return bool(others) and step.kind == "tool" and step.stands_in_for is None and not in_doubt(draft.steps, step)
+
+
 def _other_model(parts: Parts, draft: Draft, step: Step) -> bool:
     """Whether a model that refused for good can be replaced by the next one."""
-    return step.tool is None and parts.model_for(draft.steps, step)[0] != step.model
+    if step.tool is not None:
+        return False
+    before = [s for s in draft.steps if (s.step_id, s.attempt) < (step.step_id, step.attempt)]
+    return parts.model_for(draft.steps, step)[1] is not parts.model_for(before, step)[1]
 
 
 def _give_up(parts: Parts, draft: Draft, step: Step, wall: Deadline) -> None:
@@ -160,7 +177,7 @@ def _give_up(parts: Parts, draft: Draft, step: Step, wall: Deadline) -> None:
     if transient and wall.passed:
         conclude(parts, draft, Event.TIMEOUT, "limit", "limit_wall_s")
         return
-    limit = parts.exceeded(draft, step) if transient else None
+    limit = exceeded(parts, draft, step.tool) if transient else None
     if limit is not None:
         conclude(parts, draft, Event.LIMIT_REACHED, "limit", limit)
     else:

@@ -20,10 +20,11 @@ Calls = Sequence[tuple[str, Arguments]]
 class Stage:
     """One declared stage: the tools it allows, when it is left behind, and what it may have to wait for.
 
-    A branch is a stage that `applies_when` the business state says so (None: always). With `calls` the orchestrator itself makes
-    the calls of the stage, all of one list at once, and asks again until the stage is left: no model is needed for
-    what is known beforehand. With `parallel`, pure calls of one turn run at once. `role` names who is asked here.
-    `visits` bounds how often the stage may be entered (None: as the budget allows), and so every loop through it.
+    A branch is a stage that `applies_when` the business state says so (None: always). With `calls` the orchestrator
+    itself makes the calls of the stage, all of one list at once, and asks again until the stage is left: no model is
+    needed for what is known beforehand; their answers are folded as they come. With `parallel`, pure calls of one turn
+    run at once. `role` names who is asked here. `visits` bounds how often the stage may be entered (None: as the budget
+    allows), and so every loop through it.
     """
 
     name: str

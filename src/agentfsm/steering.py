@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentfsm.budgets import tokens_of
 from agentfsm.contracts import digest
 from agentfsm.conversation import build, prompt_of
-from agentfsm.decisions import Approve, Await, End, Refuse, RunTool, RunTools
+from agentfsm.decisions import Approve, AskModel, Await, End, Refuse, RunTool, RunTools
 from agentfsm.draft import Draft
 from agentfsm.ending import conclude, proceed
 from agentfsm.parts import Parts
@@ -47,12 +47,7 @@ def plan(parts: Parts, draft: Draft, wall: Deadline) -> None:
     if draft.task.ending is not None:
         proceed(parts, draft)
         return
-    held = parts.switches.stopped(parts.workflow.label)
-    if held == "stop":
-        conclude(parts, draft, Event.CANCEL, "cancelled", "kill_switch")
-        return
-    if held == "pause":
-        hold(draft)
+    if held_back(parts, draft):
         return
     switches, now = parts.switches, draft.now
     while True:
@@ -73,12 +68,25 @@ def plan(parts: Parts, draft: Draft, wall: Deadline) -> None:
         elif isinstance(decision, Approve):
             ask_approval(parts, draft, decision)
             return
+        elif isinstance(decision, AskModel) and not parts.models:
+            conclude(parts, draft, Event.STEP_FAILED, "failed", "no_model")
+            return
         else:
             calls = decision.calls if isinstance(decision, RunTools) else ()
             limit = _open(parts, draft, calls, wall)
             if limit is not None:
                 conclude(parts, draft, Event.TIMEOUT if wall.passed else Event.LIMIT_REACHED, "limit", limit)
             return
+
+
+def held_back(parts: Parts, draft: Draft) -> bool:
+    """Do what the kill switch says; return whether it lets nothing new begin."""
+    strength = parts.switches.stopped(parts.workflow.label)
+    if strength == "stop":
+        conclude(parts, draft, Event.CANCEL, "cancelled", "kill_switch")
+    elif strength == "pause":
+        hold(draft)
+    return strength != "off"
 
 
 def _open(parts: Parts, draft: Draft, calls: tuple[RunTool, ...], wall: Deadline) -> str | None:

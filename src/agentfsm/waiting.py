@@ -8,12 +8,13 @@ from agentfsm.asking import ASKS, DENIED, GRANTED, payload_of
 from agentfsm.contracts import digest
 from agentfsm.decisions import Approve
 from agentfsm.draft import Draft
-from agentfsm.ending import conclude
+from agentfsm.ending import compensated, conclude
 from agentfsm.errors import AgentError
 from agentfsm.inbox import note
 from agentfsm.parts import Parts
 from agentfsm.records import Inbound, Step, Task
 from agentfsm.recovery import Deadline
+from agentfsm.standing_in import mapped, root_of
 from agentfsm.states import Event
 from agentfsm.waits import Wait
 
@@ -61,9 +62,28 @@ def ask_what_happened(parts: Parts, draft: Draft, step: Step, wall: Deadline) ->
 
 
 def hold(draft: Draft) -> None:
-    """Stop here until an operator lifts the kill switch."""
+    """Stop here until an operator lifts the kill switch; what is open and was not begun stays open."""
     draft.fire(Event.EXTERNAL_NEEDED, outcome="partial", cause=HELD, next_run_at=draft.now + HOLD_S)
     draft.say(f"{draft.task.fsm_state.value} {HELD}")
+
+
+def look_later(draft: Draft, wall: Deadline) -> None:
+    """Say when a task is looked at again that was looked at in vain."""
+    task = draft.task
+    if task.cause == HELD:
+        changes = {"next_run_at": draft.now + HOLD_S, "waited_s": task.waited_s + held_s(draft)}
+    elif task.wait_until is not None:
+        changes = {"next_run_at": task.wait_until}
+    else:
+        changes = {"next_run_at": draft.now + max(wall.remaining(), HOLD_S)}
+    draft.task = task.but(**changes)
+    draft.note("looked", cause=task.cause)
+    draft.say("look")
+
+
+def held_s(draft: Draft) -> float:
+    """Return for how long the kill switch has held the task since that was last added up."""
+    return max(0.0, draft.now - ((draft.task.next_run_at or draft.now) - HOLD_S))
 
 
 def receive(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
@@ -124,6 +144,7 @@ def _leave(draft: Draft, event: Event, since: float) -> None:
 def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
     asked, payload = draft.task.asked or {}, payload_of(draft.task, event) or {}
     told = {"by": payload["by"], "reason": payload.get("reason", "")}
+    draft.audit(note(event, "applied"))
     if asked["kind"] == "approval":
         verdict = "granted" if event.kind == GRANTED else "refused"
         draft.receive(event, call=asked["call"], verdict=verdict, **told)
@@ -131,7 +152,6 @@ def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
         _leave(draft, Event.CALLBACK_RECEIVED, asked["since"])
         return None
     step = next(s for s in reversed(draft.steps) if s.step_id == asked["step"])
-    draft.audit(note(event, "applied"))
     if event.kind == DENIED:
         draft.receive(event, denied=step.key, attempt=step.attempt, **told)
         _leave(draft, Event.CALLBACK_RECEIVED, draft.now)
@@ -140,7 +160,10 @@ def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:
     draft.receive(event, answers=step.key, **told)
     draft.stand_in(step, "success", None, output)
     _leave(draft, Event.CALLBACK_RECEIVED, asked.get("since", draft.now))
-    draft.take(parts.workflow, step, output)
+    if step.kind == "undo":
+        compensated(draft, step)
+    else:
+        draft.take(parts.workflow, root_of(draft.steps, step), mapped(parts.workflow, draft.steps, step, output))
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.errors import DefinitionError
+from agentfsm.errors import ContractViolation, DefinitionError
 from agentfsm.fallbacks import Cached, Degraded, Fallback, OtherTool
 from agentfsm.prompts import Prompt
 from agentfsm.stages import Abort, Arguments, Never, Role, Stage
@@ -66,6 +66,8 @@ class Workflow:
             raise DefinitionError(f"workflow {self.name!r} {said}; name each once in both")
         if bad := sorted(c.name for c in undoing if c.effect not in {Effect.IDEMPOTENT, Effect.QUERYABLE}):
             raise DefinitionError(f"workflow {self.name!r}: {bad} must be idempotent or queryable to compensate")
+        if bad := sorted(c.name for c in undoing if c.needs_approval):
+            raise DefinitionError(f"workflow {self.name!r}: {bad} may not need an approval, for nobody is there to ask")
         self._check_roles()
         self._check_fallbacks(known)
 
@@ -88,8 +90,13 @@ class Workflow:
             for fallback in fallbacks:
                 if isinstance(fallback, Cached) and self._by_name[tool].effect is not Effect.PURE:
                     raise DefinitionError(f"{tool}: a cached answer is no substitute for an effect; drop Cached()")
+                if isinstance(fallback, OtherTool) and self._by_name[fallback.tool].needs_approval:
+                    raise DefinitionError(f"{tool}: {fallback.tool!r} needs an approval, so it is no fallback")
                 if isinstance(fallback, Degraded):
-                    self._by_name[tool].check(fallback.output)
+                    try:
+                        self._by_name[tool].check(fallback.output)
+                    except ContractViolation as error:
+                        raise DefinitionError(f"{tool}: Degraded() does not fit its contract: {error}") from None
 
     @property
     def label(self) -> str:
