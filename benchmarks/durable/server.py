@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, for benchmarks: in a folder, on a free port of 127.0.0.1, gone afterwards."""
+"""A PostgreSQL server of one's own, for tests and benchmarks: in a folder, on a free port, gone afterwards."""
 
 from __future__ import annotations
 
@@ -36,21 +36,28 @@ def server(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
         place.chmod(0o755)
     if os.getuid() == 0:
         shutil.chown(data, "postgres", "postgres")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": "/", **as_owner()}
     plain = {key: value for key, value in environment.items() if key != "LD_PRELOAD"}
-    subprocess.run(
-        [program("initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "bench", "-N"], check=True, env=plain, **quiet
-    )
+    command = [program("initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "bench", "-E", "UTF8", "-N"]
+    subprocess.run(command, check=True, env=plain, **_quiet())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=100"
-    control = [program("pg_ctl"), "-D", str(data / "db"), "-w", "-o", settings]
-    subprocess.run([*control, "start"], check=True, env=dict(environment), **quiet)
+    control(folder, environment, "-w", "-o", settings, "start")
     try:
         yield f"postgresql://bench@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, env=plain, **quiet)
+        control(folder, plain, "-m", "immediate", "stop", check=False)
+
+
+def control(folder: Path, environment: Mapping[str, str], *words: str, check: bool = True) -> None:
+    """Say something to the server of a folder: `-w -m immediate restart` is a crash and the recovery from it."""
+    command = [program("pg_ctl"), "-D", str(folder / "postgres" / "db"), *words]
+    subprocess.run(command, check=check, env=dict(environment), **_quiet())
+
+
+def _quiet() -> dict[str, Any]:
+    return {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": "/", **as_owner()}
 
 
 def new_database(address: str) -> str:

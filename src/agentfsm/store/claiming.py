@@ -14,7 +14,7 @@ WHERE request_id IN (
   WHERE due_at <= ?2 AND (owner IS NULL OR lease_until <= ?2) AND readable_by <= ?4 AND workflow IN ({{labels}})
   ORDER BY due_at, request_id LIMIT ?5)
 RETURNING due_at, {", ".join((*TASK, *TASK_SYSTEM))}
-"""  # noqa: S608 - names of our own
+"""
 
 
 def claim(

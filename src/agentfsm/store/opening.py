@@ -15,7 +15,7 @@ _WAL_TRIES = 20
 
 def open_writer(path: Path, busy_s: float, schema: Schema, *, contract: bool = False) -> sqlite3.Connection:
     """Open for writing; make the tables, or migrate those of an older version. All of it is one transaction."""
-    db = _connect(str(path), busy_s)
+    db = connect(str(path), busy_s)
     try:
         _switch_to_wal(db)
         db.execute("PRAGMA synchronous = FULL")
@@ -31,7 +31,7 @@ def open_writer(path: Path, busy_s: float, schema: Schema, *, contract: bool = F
 
 def open_reader(path: Path, busy_s: float, schema: Schema) -> sqlite3.Connection:
     """Open for reading beside the writer, which is never waited for. Raise StoreError where it cannot be used."""
-    db = _connect(f"{path.absolute().as_uri()}?mode=ro", busy_s, uri=True)
+    db = connect(f"{path.absolute().as_uri()}?mode=ro", busy_s, uri=True)
     try:
         check_current(f"{path}, which may only be read,", state_of(db, path, schema), f"--store {path}")
     except BaseException:
@@ -57,7 +57,8 @@ def state_of(db: sqlite3.Connection, path: Path, schema: Schema) -> SchemaState:
     return state
 
 
-def _connect(name: str, busy_s: float, *, uri: bool = False) -> sqlite3.Connection:
+def connect(name: str, busy_s: float, *, uri: bool = False) -> sqlite3.Connection:
+    """Connect as all of us do: transactions are said explicitly."""
     return sqlite3.connect(name, timeout=busy_s, isolation_level=None, check_same_thread=False, uri=uri)
 
 
@@ -82,8 +83,8 @@ def _to_do(state: SchemaState, schema: Schema, *, contract: bool) -> Iterator[st
         state = SchemaState(BASE, BASE, schema.version)
     for part in parts(state, contract=contract):
         yield from statements(schema, "sqlite", part)
-        yield f"UPDATE meta SET value = {part.layout:d} WHERE key = 'layout'"  # noqa: S608 - a number
-        yield f"UPDATE meta SET value = {part.readable_by:d} WHERE key = 'readable_by'"  # noqa: S608
+        yield f"UPDATE meta SET value = {part.layout:d} WHERE key = 'layout'"
+        yield f"UPDATE meta SET value = {part.readable_by:d} WHERE key = 'readable_by'"
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:

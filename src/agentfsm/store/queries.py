@@ -6,17 +6,17 @@ from typing import Any
 
 from agentfsm.store.rows import EVENT, INCIDENT, STEP, TASK, TASK_SYSTEM
 
-_TASK = f"SELECT {', '.join((*TASK, *TASK_SYSTEM))} FROM task"  # noqa: S608 - names of our own, as all below
-_EVENT = f"SELECT {', '.join(EVENT)} FROM event"  # noqa: S608
+_TASK = f"SELECT {', '.join((*TASK, *TASK_SYSTEM))} FROM task"
+_EVENT = f"SELECT {', '.join(EVENT)} FROM event"
 
 LOAD = f"{_TASK} WHERE request_id = {{1}}"
-STEPS = f"SELECT {', '.join(STEP)} FROM agent_steps WHERE request_id = {{1}} ORDER BY step_id, attempt"  # noqa: S608
+STEPS = f"SELECT {', '.join(STEP)} FROM agent_steps WHERE request_id = {{1}} ORDER BY step_id, attempt"
 ONE_EVENT = f"{_EVENT} WHERE source = {{1}} AND event_id = {{2}}"
 HELD = f"{_EVENT} WHERE request_id = {{1}} AND reason = 'early' ORDER BY {{arrival}}"
 AUDIT = "SELECT version, at, data FROM audit WHERE request_id = {1} ORDER BY version, seq"
 CONTROLS = "SELECT key, value, version FROM control"
 LAST_CHANGE = "SELECT value FROM meta WHERE key = 'controls'"
-INCIDENTS = f"SELECT {', '.join(INCIDENT)} FROM incident ORDER BY seq DESC LIMIT {{1}}"  # noqa: S608
+INCIDENTS = f"SELECT {', '.join(INCIDENT)} FROM incident ORDER BY seq DESC LIMIT {{1}}"
 OUTCOMES = (
     "SELECT workflow, outcome, count(*) FROM task WHERE workflow >= {1} AND workflow < {2} AND mode = 'live' AND ended "
     "GROUP BY workflow, outcome"

@@ -14,7 +14,7 @@ from agentfsm.store.schema import Schema
 
 
 def _insert(table: str, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 def _set(names: tuple[str, ...]) -> str:
@@ -25,16 +25,16 @@ _SYSTEM = ("schema_version", "readable_by", "version", "updated_at")
 _LAST_CHANGE = "(SELECT value FROM meta WHERE key = 'controls')"
 _START = f"{_insert('task', (*TASK_NEW, *_SYSTEM))} ON CONFLICT DO NOTHING RETURNING 0, {_LAST_CHANGE}"
 _MOVE = (
-    f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} "  # noqa: S608
+    f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} "
     f"WHERE request_id = ? AND version = ? AND fence = ? RETURNING cancel_requested, {_LAST_CHANGE}"
 )
 _FENCE = "SELECT fence FROM task WHERE request_id = ?"
 _FINISH = (
-    f"UPDATE agent_steps SET {_set(STEP_ENDS)} "  # noqa: S608
+    f"UPDATE agent_steps SET {_set(STEP_ENDS)} "
     "WHERE request_id = ? AND step_id = ? AND attempt = ? AND status = 'pending'"
 )
 _ATTEMPT = (
-    f"INSERT INTO agent_steps ({', '.join(STEP)}) SELECT {', '.join('?' * len(STEP))} WHERE NOT EXISTS ("  # noqa: S608
+    f"INSERT INTO agent_steps ({', '.join(STEP)}) SELECT {', '.join('?' * len(STEP))} WHERE NOT EXISTS ("
     "SELECT 1 FROM agent_steps WHERE request_id = ? AND step_id = ? "
     "AND (input_hash <> ? OR status IN ('pending', 'success'))) ON CONFLICT DO NOTHING"
 )
