@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
 from agentfsm.budgets import usage_of
-from agentfsm.contracts import plain_text
+from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
+from agentfsm.prices import Price
 from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
-from agentfsm.turns import ModelRequest, Turn, Usage
+from agentfsm.turns import ModelRequest, Turn
 
-Price = Callable[[str, Usage], float | None]
-"""From the name of a model and what it used to USD; None where no price is known."""
-
-_STATUS = {
-    "temporary_error": ErrorClass.TRANSIENT,
-    "permanent_error": ErrorClass.PERMANENT,
-    "invalid_input": ErrorClass.INVALID_INPUT,
+_STATUS: Mapping[str, ErrorClass] = {
+    Status.TEMPORARY_ERROR: ErrorClass.TRANSIENT,
+    Status.PERMANENT_ERROR: ErrorClass.PERMANENT,
+    Status.INVALID_INPUT: ErrorClass.INVALID_INPUT,
 }
 
 
@@ -126,5 +124,5 @@ def _read(tool: Tool, answer: object) -> Reply:
         except ContractViolation as error:
             kind = ErrorClass.CONTRACT_VIOLATION
             return Reply(error=kind, code=error.code, reason=str(error), doubt=True)
-    code = plain_text(str(answer.get("error_code") or status))
-    return Reply(error=kind, code=code, reason=plain_text(str(answer.get("reason") or code)))
+    code, reason = tool.contract.failure(str(status), answer.get("error_code"), answer.get("reason"))
+    return Reply(error=kind, code=code, reason=reason)

@@ -19,7 +19,7 @@ FAR_S = 3600.0
 """Seconds; what claims to last longer than this from now was written by a clock that is wrong."""
 
 _NOTHING_LEARNED = frozenset({"throttled", "breaker_open", "cancelled", "interrupted"})
-_BROKEN = frozenset({"tool_crashed"})
+_BROKEN = frozenset({"tool_crashed", "undeclared_error_code"})
 _FAILURES = frozenset({ErrorClass.TRANSIENT, ErrorClass.CONTRACT_VIOLATION})
 
 

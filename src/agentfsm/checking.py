@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import digest
-from agentfsm.decisions import Approve, End, Off, Refuse, RunTool
+from agentfsm.decisions import Approve, End, Off, Refuse, RunTool, Wanted
 from agentfsm.errors import InvalidArguments
 from agentfsm.records import Step, Task
 from agentfsm.stages import Arguments
 from agentfsm.states import Event
-from agentfsm.turns import ToolCall
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
@@ -22,7 +21,7 @@ def check(
     off: Off,
     task: Task,
     history: Sequence[Step],
-    call: ToolCall,
+    call: Wanted,
     beside: Sequence[RunTool] = (),
 ) -> RunTool | Refuse | Approve | End:
     """Return whether a call may run here and now, whoever wants it, `beside` others that are to run at once."""

@@ -12,8 +12,25 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
-from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments
+from agentfsm.contract_rules import faults_of
+from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments, did_you_mean
+from agentfsm.schemas import always_json, json_schema, spoken
+
+MAX_CODE, MAX_REASON = 100, 2000
+"""Characters of a tool's own error code and reason that are kept."""
+UNDECLARED = "undeclared_error_code"
+"""The code of an error whose own code the contract does not declare."""
+
+
+class Status(StrEnum):
+    """What a tool says of its call, as `status` of its answer; without one it is a success."""
+
+    SUCCESS = "success"
+    TEMPORARY_ERROR = "temporary_error"  # nothing was done; the same call may succeed later
+    PERMANENT_ERROR = "permanent_error"  # nothing was done, and nothing will be
+    INVALID_INPUT = "invalid_input"  # nothing was done; other arguments may succeed
 
 
 class Effect(StrEnum):
@@ -56,11 +73,16 @@ class ToolContract:
     per_minute: float | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout_s <= 0:
-            raise DefinitionError(f"{self.name}: timeout_s must be above 0, not {self.timeout_s!r}")
-        if (self.effect is Effect.PURE) == bool(self.effects):
-            said = "a pure tool has none" if self.effects else f"an {self.effect.value} tool names at least one"
-            raise DefinitionError(f"{self.name}: effects={self.effects!r}, but {said}")
+        if not isinstance(self.effect, Effect):
+            hint = did_you_mean(str(self.effect), [effect.value for effect in Effect])
+            raise DefinitionError(f"{self.name}: effect={self.effect!r} is no Effect.{hint}")
+        if faults := faults_of(self):
+            raise DefinitionError(f"{self.name}: {'; '.join(faults)}")
+
+    @property
+    def label(self) -> str:
+        """Name and version: `orders.lookup@1`."""
+        return f"{self.name}@{self.version}"
 
     @property
     def needs_approval(self) -> bool:
@@ -71,27 +93,39 @@ class ToolContract:
         """Turn the model's raw text into checked arguments; raise InvalidArguments with the reason."""
         text = raw.strip() or "{}"
         try:
-            return self.input.model_validate_json(text, strict=True).model_dump(mode="json")
+            return _as_json(self.input, self.input.model_validate_json(text, strict=True))
         except ValidationError as error:
-            raise InvalidArguments(_why(error), tool=self.name) from None
+            raise InvalidArguments(explain(error), tool=self.name) from None
+        except (ValueError, RecursionError) as error:  # NaN and infinity are no JSON, though they can be written
+            raise InvalidArguments(f"arguments: {error}", tool=self.name) from None
 
-    def check(self, reply: object, status: object = "success") -> dict[str, Any]:
+    def check(self, reply: object, status: object = Status.SUCCESS) -> dict[str, Any]:
         """Return the reply as plain JSON; raise ContractViolation where it is no fitting success."""
-        if status != "success":
+        if status != Status.SUCCESS:
             raise ContractViolation(
                 f"answered {str(status)[:40]!r}, which is no status a tool may give", tool=self.name
             )
         try:
-            checked = self.output.model_validate(reply, strict=True).model_dump(mode="json")
-            canonical(checked)
+            return _as_json(self.output, self.output.model_validate(reply, strict=True))
         except ValidationError as error:
-            raise ContractViolation(_why(error), tool=self.name) from None
-        except ValueError as error:  # NaN and infinity are no JSON
+            raise ContractViolation(explain(error), tool=self.name) from None
+        except (ValueError, RecursionError) as error:  # NaN and infinity are no JSON, nor is what has no end
             raise ContractViolation(str(error), tool=self.name) from None
-        return checked
+
+    def failure(self, status: str, error_code: object, reason: object) -> tuple[str, str]:
+        """Return the code and the reason of an answer that is no success, fit to be stored.
+
+        The status stands, for it says whether anything was done and may be tried again. A code that the contract
+        does not declare is the tool's fault: it is recorded as `undeclared_error_code`, and the reason names it.
+        """
+        code = plain_text(str(error_code or status)[:MAX_CODE])
+        why = plain_text(str(reason or code)[:MAX_REASON])
+        if self.error_codes and code not in self.error_codes:
+            return UNDECLARED, f"the contract declares no error_code {code!r}: {why}"
+        return code, why
 
     def describe(self) -> dict[str, Any]:
-        """Return the contract as plain data."""
+        """Return the contract as plain data, the caller's own."""
         return {
             "name": self.name,
             "version": self.version,
@@ -100,31 +134,44 @@ class ToolContract:
             "timeout_s": self.timeout_s,
             "effects": list(self.effects),
             "compensates": self.compensates,
-            "input": _schema(self.input),
-            "output": _schema(self.output),
+            "destructive": self.destructive,
+            "approval": self.approval or self.destructive,
+            "error_codes": sorted(self.error_codes),
+            "deprecated": self.deprecated,
+            "flag": self.flag,
+            "concurrency": self.concurrency,
+            "per_minute": self.per_minute,
+            "input": copy.deepcopy(json_schema(self.input)),
+            "output": copy.deepcopy(json_schema(self.output)),
         }
 
     def offer(self) -> dict[str, Any]:
-        """Return what the model is told."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "parameters": _schema(self.input),
-        }
+        """Return what the model is told. It is the same object for all requests: do not change it."""
+        return self._offer
+
+    @functools.cached_property
+    def _offer(self) -> dict[str, Any]:
+        notes = [self.description]
+        if self.destructive or self.approval:
+            kind = "It destroys: it" if self.destructive else "It"
+            notes.append(f"{kind} runs only after a person has approved the very call.")
+        if self.deprecated:
+            notes.append(f"Deprecated, use instead: {self.deprecated}.")
+        return {"name": self.name, "description": " ".join(filter(None, notes)), "parameters": spoken(self.input)}
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    # Made once: pydantic takes longer for it than a whole step does. A copy, for it is the caller's to change.
-    return copy.deepcopy(_made_schema(model))
+def alarm(contract: ToolContract) -> dict[str, Any] | None:
+    """Return the audit row that belongs to the intent of a call of a deprecated tool, else None."""
+    if contract.deprecated is None:
+        return None
+    return {"kind": "deprecated_tool", "tool": contract.name, "version": contract.version, "use": contract.deprecated}
 
 
-@functools.cache
-def _made_schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema()
-
-
-def json_schema(model: type[BaseModel]) -> dict[str, Any]:
-    return _made_schema(model)
+def _as_json(model: type[BaseModel], value: BaseModel) -> dict[str, Any]:
+    dumped = value.model_dump(mode="json")
+    if not always_json(model):
+        canonical(dumped)  # raises ValueError
+    return dumped
 
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -133,6 +180,17 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 def canonical(value: Any) -> str:
     """Return the one JSON text of a plain value; raise ValueError for what JSON cannot hold."""
     return _encode(value)
+
+
+def compact(value: Any) -> str:
+    """Return a JSON text of a plain value, ten times as fast as `canonical`, its keys in the order they have.
+
+    Raises ValueError for what JSON cannot hold.
+    """
+    text = to_json(value).decode()
+    if "NaN" in text or "Infinity" in text:
+        canonical(value)  # raises where it is a number and no word
+    return text
 
 
 def plain_text(text: str) -> str:
@@ -145,7 +203,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def _why(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Say what is wrong without echoing the value, which may be secret or hostile."""
     parts = (
         f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"

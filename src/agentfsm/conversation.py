@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentfsm.contracts import canonical, json_schema
+from agentfsm.contracts import canonical
 from agentfsm.prompts import Prompt
 from agentfsm.records import Step, Task
+from agentfsm.schemas import json_schema
 from agentfsm.standing_in import mapped, root_of
 from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
 from agentfsm.workflow import Workflow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agentfsm.contracts import ToolContract
 from agentfsm.records import Outcome
@@ -15,6 +15,31 @@ Off = Callable[[ToolContract], str | None]
 """Says why a tool is not to be had now, or None."""
 CORRECTABLE = frozenset({"invalid_input", "truncated"})
 """Codes of failed steps that the model is told about; every other failed step ends the task or falls back."""
+
+
+class Wanted(Protocol):
+    """A call that somebody wants made: a model's, or one of our own."""
+
+    @property
+    def id(self) -> str:
+        """How its result is told apart; empty for our own."""
+
+    @property
+    def name(self) -> str:
+        """Of the tool."""
+
+    @property
+    def arguments(self) -> str:
+        """As JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A call that the orchestrator itself makes."""
+
+    name: str
+    arguments: str
+    id: str = ""
 
 
 @dataclass(frozen=True)

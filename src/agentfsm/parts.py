@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentfsm.attempts import Price
 from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect
@@ -16,6 +15,7 @@ from agentfsm.generation import Generation
 from agentfsm.memory import Memory
 from agentfsm.policy import Switches
 from agentfsm.ports import Clock, Model, Store, Tool
+from agentfsm.prices import Price
 from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import ErrorClass, Retry
 from agentfsm.switchboard import Switchboard

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from agentfsm.budgets import Limits
 from agentfsm.checking import check
-from agentfsm.contracts import Effect, canonical
+from agentfsm.contracts import Effect, compact
 from agentfsm.conversation import latest
-from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, Refuse, RunTool, RunTools
+from agentfsm.decisions import CORRECTABLE, AskModel, Await, Decision, End, Off, OwnCall, Refuse, RunTool, RunTools
 from agentfsm.errors import InvalidArguments
 from agentfsm.models.structured import check_answer
 from agentfsm.records import Outcome, Step, Task
@@ -35,8 +35,8 @@ def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequ
     if history[last].status != "success":
         return AskModel()
     turn, since = Turn.model_validate(history[last].output_data), history[last + 1 :]
-    answered = {step.call_id for step in since}
-    waiting = [call for call in turn.calls if call.id not in answered]
+    heard = {step.call_id for step in since}
+    waiting = [call for call in turn.calls if call.id not in heard]
     if waiting:
         return _proposed(workflow, limits, off, task, history, waiting)
     if since or turn.calls:
@@ -60,7 +60,7 @@ def _ahead(workflow: Workflow, limits: Limits, off: Off, task: Task, history: Se
         return AskModel()
     group: list[RunTool] = []
     for tool, arguments in wanted[: limits.parallel]:
-        call = ToolCall(id="", name=tool, arguments=canonical(dict(arguments)))
+        call = OwnCall(tool, compact(dict(arguments)))
         checked = check(workflow, limits, off, task, history, call, group)
         if isinstance(checked, Refuse):
             return End(Event.STEP_FAILED, "failed", checked.code, checked.reason)
@@ -78,7 +78,7 @@ def _proposed(
     history: Sequence[Step],
     waiting: Sequence[ToolCall],
 ) -> Decision:
-    """Return what becomes of the first open call of a turn, and of pure ones after it that may run at once."""
+    """Return what becomes of the first open call of a turn, and of the pure ones that may run beside it."""
     first = check(workflow, limits, off, task, history, waiting[0])
     if not isinstance(first, RunTool):
         return first

@@ -3,7 +3,8 @@
 Keys: `kill:all`, `kill:workflow:NAME` (or `NAME@VERSION`), `kill:tool:NAME`, `flag:NAME`, `rollout:NAME`,
 `breaker:TOOL`. A kill switch is `off`, `pause` (nothing new is begun until it is off) or `stop` (tasks end), or
 `{"strength": ..., "why": ...}`. A flag is true, false, or `{"on": true, "until": "2026-12-31"}`: on through that day
-(UTC), or up to that moment. What is stored and cannot be read fails safe: the switch stops, the flag is off.
+(UTC), or up to that moment. A flag or a rollout that is null is not set. What is stored and cannot be read fails
+safe: the switch stops, the flag is off.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from agentfsm.rollout_plan import Rollout
 Strength = Literal["off", "pause", "stop"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 KINDS = ("kill", "flag", "rollout", "breaker")
+_UNSET = frozenset({"flag", "rollout"})
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,200}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -71,6 +73,8 @@ def check_control(key: str, value: object) -> None:
     """Raise InvalidControl where `value` is not to be stored under `key`, with what is wrong and the edit to make."""
     try:
         kind, _ = _split(key)
+        if kind in _UNSET and value is None:
+            return
         if kind == "kill":
             _strength(value)
         elif kind == "flag":
@@ -96,6 +100,8 @@ class _Making:
         kind = key.partition(":")[0]
         try:
             kind, name = _split(key)
+            if kind in _UNSET and value is None:
+                return
             if kind == "kill":
                 self._kill(name, _strength(value))
             elif kind == "flag" and (until := _until(value)):

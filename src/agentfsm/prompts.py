@@ -1,10 +1,18 @@
-"""Prompts as versioned texts: which one was used is known of every record."""
+"""Prompts as versioned files: which one was used is known of every record."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+
+from agentfsm.errors import DefinitionError
+
+_FILE = re.compile(r"(?P<name>[a-z][a-z0-9_]*)\.v(?P<version>[1-9]\d*)\.md")
+MOST_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -19,3 +27,34 @@ class Prompt:
     def label(self) -> str:
         """Name, version and the first 12 hex digits of the SHA-256 of the text: `refund@2:9f86d081884c`."""
         return f"{self.name}@{self.version}:{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+
+def load_prompts(folder: Path) -> Mapping[tuple[str, int], Prompt]:
+    """Return the prompts of a folder by name and version: one file each, `name.v1.md`, its text the whole file.
+
+    One line break at the end is the editor's and left out. A version, once used, is never changed: a new text is a new
+    file. Raises DefinitionError with everything that is wrong in the folder.
+    """
+    found: dict[tuple[str, int], Prompt] = {}
+    faults = []
+    if not folder.is_dir():
+        raise DefinitionError(f"{folder}: there is no such folder of prompts")
+    for path in sorted(folder.glob("*.md")):
+        named = _FILE.fullmatch(path.name)
+        if named is None:
+            faults.append(f"{path.name}: expected a name such as refund.v1.md")
+            continue
+        try:
+            raw = path.read_bytes()
+            text = raw.decode().removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{path.name}: {error}")
+            continue
+        if len(raw) > MOST_BYTES or not text.strip():
+            faults.append(f"{path.name}: {len(raw)} bytes; a prompt has some text and at most {MOST_BYTES} bytes")
+            continue
+        prompt = Prompt(named["name"], int(named["version"]), text)
+        found[prompt.name, prompt.version] = prompt
+    if faults:
+        raise DefinitionError(f"{folder}: {'; '.join(faults)}")
+    return found

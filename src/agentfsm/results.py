@@ -31,8 +31,11 @@ def _key(steps: Sequence[Step], step: Step) -> str:
     return step.key
 
 
-def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:
-    """Return what may honestly be said of a task, also of one that waits or is still under way."""
+def claim(workflow: Workflow | None, task: Task, steps: Sequence[Step]) -> TaskResult:
+    """Return what may honestly be said of a task, also of one that waits or is still under way.
+
+    Without the workflow nothing is said of the goal as a whole.
+    """
     outcome, cause = (task.outcome, task.cause) if task.outcome else ("partial", "running")
     done: list[dict[str, Any]] = []
     not_done: list[dict[str, Any]] = []
@@ -56,6 +59,6 @@ def claim(workflow: Workflow, task: Task, steps: Sequence[Step]) -> TaskResult:
             unknown.append({**entry, "error_code": step.error_code})
         elif not good:
             not_done.append({**entry, "error_code": step.error_code})
-    if not good and not workflow.done_when(task.business_state) and not unknown:
+    if workflow is not None and not good and not workflow.done_when(task.business_state) and not unknown:
         not_done.append({"goal": workflow.goal})
     return TaskResult(task.request_id, outcome, cause, task.answer, task.fsm_state, done, not_done, unknown)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentfsm import leases, states
-from agentfsm.attempts import Price
 from agentfsm.breaker import Breaker
 from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
@@ -18,7 +17,7 @@ from agentfsm.generation import Generation
 from agentfsm.inbox import inbound
 from agentfsm.parts import Shared, assemble
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
-from agentfsm.prices import cost_usd
+from agentfsm.prices import Price, cost_usd
 from agentfsm.records import Task, TaskResult
 from agentfsm.recovery import Retry
 from agentfsm.results import claim

@@ -95,11 +95,13 @@ def test_the_runtime_needs_only_the_standard_library_pydantic_and_httpx():
                 found |= {(alias.name.split(".")[0], place) for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 found.add(((node.module or "").split(".")[0], place))
-    assert {(name, place) for name, place in found if name not in allowed and place not in EXTRAS.get(name, ())} == set()
+    assert {
+        (name, place) for name, place in found if name not in allowed and place not in EXTRAS.get(name, ())
+    } == set()
 
 
-def test_importing_the_runtime_loads_no_yaml_and_no_database_driver():
-    code = "import agentfsm, sys; print(sorted({'yaml', 'asyncpg', 'pytest'} & set(sys.modules)))"
+def test_importing_the_runtime_loads_no_yaml_no_command_line_and_no_database_driver():
+    code = "import agentfsm, sys; print(sorted({'yaml', 'argparse', 'asyncpg', 'pytest'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -18,7 +18,7 @@ def own(world, owner, left_s=30.0):
     """Leave the task to an owner."""
     until = world.clock.now + left_s
     query = "UPDATE task SET owner = ?, lease_until = ?"
-    asyncio.run(world.store.inner._call(lambda db: db.execute(query, (owner, until))))
+    asyncio.run(world.store.inner._write(lambda db: db.execute(query, (owner, until))))
 
 
 def died(world, killed, point=(3, "after")):
@@ -238,7 +238,7 @@ def test_the_store_refuses_a_stale_fence_even_at_the_right_version(world, fence,
     asyncio.run(store.commit(Commit("take over", replace(task, version=1, fence=2), 1.0, claims=True)))
     change = Commit("then", replace(task, version=2, fence=fence), 1.0, audit=({"kind": "x"},), claims=claims)
     if good:
-        assert asyncio.run(store.commit(change)) == 3
+        assert asyncio.run(store.commit(change)).version == 3
         return
     with pytest.raises(Conflict) as stale:
         asyncio.run(store.commit(change))

@@ -8,7 +8,7 @@ from agentfsm import Commit, Conflict, InputChanged, SQLiteStore, State
 from agentfsm.errors import StoreError
 from agentfsm.reading import snapshot
 from agentfsm.records import Inbound, Step, Task
-from agentfsm.store.sqlite import _switch_to_wal
+from agentfsm.store.opening import _switch_to_wal
 
 TASK = Task("r1", "text", "w@1", State.PLANNING, "LOOKUP", 1.0)
 STEP = Step("r1", 1, 1, "tool", "hash", 1.0, tool="pay", call_id="c", effect_class="idempotent", input_data={"a": 1})
@@ -30,7 +30,7 @@ class Sync:
         return lambda *args: asyncio.run(getattr(self.inner, name)(*args))
 
     def put(self, version=0, **change):
-        return self.commit(Commit("test", replace(TASK, version=version), 1.5, **change))
+        return self.commit(Commit("test", replace(TASK, version=version), 1.5, **change)).version
 
 
 def test_what_is_committed_is_read_back(store):
@@ -133,6 +133,7 @@ def test_of_two_writers_at_one_version_one_wins(tmp_path):
         await stores[0].commit(Commit("first", TASK, 1.0))
         same = Commit("second", replace(TASK, version=1), 1.0)
         results = await asyncio.gather(*(s.commit(same) for s in stores), return_exceptions=True)
+        results = [getattr(result, "version", result) for result in results]
         for each in stores:
             await each.close()
         return results
@@ -146,7 +147,9 @@ def test_stores_that_open_one_fresh_file_at_once_all_work(tmp_path):
         stores = [SQLiteStore(tmp_path / "s.db") for _ in range(8)]
         names = [f"r{i}" for i in range(8)]
         changes = [Commit("x", replace(TASK, request_id=name), 1.0) for name in names]
-        versions = await asyncio.gather(*(s.commit(c) for s, c in zip(stores, changes, strict=True)))
+        versions = [
+            r.version for r in await asyncio.gather(*(s.commit(c) for s, c in zip(stores, changes, strict=True)))
+        ]
         for each in stores:
             await each.close()
         return versions
@@ -171,7 +174,7 @@ def test_the_switch_to_wal_is_tried_again_while_another_process_makes_it():
 
 def test_the_file_is_safe_against_power_loss(store, tmp_path):
     store.put()
-    assert asyncio.run(store.inner._call(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])) == 2
+    assert asyncio.run(store.inner._write(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])) == 2
     db = sqlite3.connect(tmp_path / "s.db")
     assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     db.close()
@@ -206,7 +209,7 @@ def test_a_cancelled_commit_is_whole_before_the_caller_goes_on(tmp_path):
 
 def test_a_row_of_a_newer_schema_is_refused_and_left_alone(store):
     store.put()
-    asyncio.run(store.inner._call(lambda db: db.execute("UPDATE task SET schema_version = 99")))
+    asyncio.run(store.inner._write(lambda db: db.execute("UPDATE task SET schema_version = 99")))
     with pytest.raises(Exception, match="schema 99"):
         store.load("r1")
 
@@ -222,7 +225,7 @@ def test_a_closed_store_says_so_and_may_be_closed_again(tmp_path):
 def test_a_full_disk_is_a_typed_error_and_the_task_goes_on_once_there_is_room(world):
     def cap(pages):
         store = world.store.inner
-        asyncio.run(store._call(lambda db: db.execute(f"PRAGMA max_page_count = {pages}")))
+        asyncio.run(store._write(lambda db: db.execute(f"PRAGMA max_page_count = {pages}")))
 
     asyncio.run(world.store.load("r1"))
     cap(1)

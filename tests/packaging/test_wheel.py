@@ -35,6 +35,9 @@ def test_the_wheel_holds_two_packages_and_the_data_and_nothing_else(wheel):
         assert here
         assert shipped == here
     assert {"agentfsm/py.typed", "pytest_agent/py.typed"} <= set(names)
+    for kind, ending in (("environments", ".yaml"), ("starter", ".tmpl")):
+        here = {f"agentfsm/{kind}/{path.name}" for path in (ROOT / "src" / "agentfsm" / kind).iterdir()}
+        assert here == {name for name in names if name.startswith(f"agentfsm/{kind}/") and name.endswith(ending)}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if "__pycache__" in name or "/test_" in name]
 
@@ -48,6 +51,7 @@ def test_the_wheel_says_what_it_is(wheel):
     for extra in ("load", "mcp", "otel", "postgres", "web"):
         assert f"Provides-Extra: {extra}" in metadata
     assert "[pytest11]\npytest_agent = pytest_agent.plugin" in entries
+    assert "[console_scripts]\nagentfsm = agentfsm.cli.main:main" in entries
 
 
 def test_a_fresh_environment_runs_the_shipped_scenario_and_lets_it_go_again(wheel, tmp_path):

@@ -7,6 +7,7 @@ user where data are missing, and for the signature; without one it voids the con
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from agentfsm.agents.business_contracts import (
@@ -21,10 +22,10 @@ from agentfsm.agents.business_contracts import (
     UserMessage,
 )
 from agentfsm.budgets import Limits
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
+from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Stage
-from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business, Payload, Wait
 from agentfsm.workflow import Workflow
@@ -134,15 +135,13 @@ SIGNATURE = Wait(
     says="The contract has been sent for signing.",
 )
 
+PROMPT = load_prompts(Path(__file__).parent / "prompts")["business_account", 1]
+
 WORKFLOW = Workflow(
     name="business_account",
     version=1,
-    instructions=(
-        "You open a business account with a loan. Collect name, registration number, revenue and loan amount: ask "
-        f"the user for what is missing, guess nothing, and take it down with {RECORD}. Then check the risk. If it "
-        "is refused, explain that in plain words. Otherwise list the offers, choose one within the limit, open the "
-        "account and send the contract for signing. Once it is signed, tell the user in one sentence what was done."
-    ),
+    instructions=PROMPT.text,
+    prompt=PROMPT,
     goal="the account is open and the contract is signed",
     contracts=CONTRACTS,
     stages=(
@@ -175,15 +174,13 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
     limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps the names of the eight contracts to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; those that open, close, send and void also get
-    `idempotency_key` and have to dedupe by it.
+    `idempotency_key` and have to dedupe by it. `settings` are those of Runtime.
     """
     known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
@@ -191,8 +188,6 @@ def build(
         model=model,
         tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
         store=store,
-        clock=clock,
         limits=limits or LIMITS,
-        seed=seed,
-        observer=observer,
+        **settings,
     )

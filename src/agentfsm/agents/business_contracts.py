@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentfsm.contracts import Effect, ToolContract
+from agentfsm.schemas import unit
 
 RECORD, RISK = "company.record", "risk.check"
 LIST, CHOOSE = "offers.list", "offers.choose"
 OPEN, CLOSE = "accounts.open", "accounts.close"
 SEND, VOID = "contracts.send", "contracts.void"
+
+Euros = Annotated[int, unit("EUR")]
 
 
 class _Input(BaseModel):
@@ -23,8 +26,10 @@ class CompanyInput(_Input):
 
     name: str | None = Field(default=None, min_length=1)
     registration_number: str | None = Field(default=None, min_length=1)
-    revenue: int | None = Field(default=None, ge=0, description="Revenue of the last year, in euros")
-    loan_amount: int | None = Field(default=None, ge=1, description="The loan that is asked for, in euros")
+    revenue: Annotated[int | None, unit("EUR")] = Field(default=None, ge=0, description="Revenue of the last year")
+    loan_amount: Annotated[int | None, unit("EUR")] = Field(
+        default=None, ge=1, description="The loan that is asked for"
+    )
 
 
 class CompanyOutput(BaseModel):
@@ -37,31 +42,31 @@ class RiskInput(_Input):
     """The recorded facts, as they were recorded."""
 
     registration_number: str
-    revenue: int
-    loan_amount: int
+    revenue: Euros
+    loan_amount: Euros
 
 
 class RiskOutput(BaseModel):
     """The decision. `limit` is the highest loan that may be offered."""
 
     approved: bool
-    limit: int = Field(ge=0)
+    limit: Euros = Field(ge=0)
     reason: str = ""
 
 
 class ListInput(_Input):
     """The loan that is asked for."""
 
-    loan_amount: int
+    loan_amount: Euros
 
 
 class Offer(BaseModel):
-    """One offer. `rate_bp` is the yearly rate in hundredths of a percent."""
+    """One offer."""
 
     offer_id: str = Field(min_length=1)
-    amount: int = Field(ge=1)
-    rate_bp: int = Field(ge=0)
-    months: int = Field(ge=1)
+    amount: Euros = Field(ge=1)
+    rate_bp: Annotated[int, unit("hundredths of a percent a year")] = Field(ge=0)
+    months: Annotated[int, unit("months")] = Field(ge=1)
 
 
 class ListOutput(BaseModel):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentfsm.budgets import Limits
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
+from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
+from agentfsm.schemas import unit
 from agentfsm.stages import Arguments, Stage
-from agentfsm.telling import Observer
 from agentfsm.tools import CallableTool
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
@@ -28,14 +30,14 @@ class _Input(BaseModel):
 class LookupInput(_Input):
     """Which order to look up."""
 
-    order: int = Field(ge=1, description="The order number the user named")
+    order: Annotated[int, unit("id")] = Field(ge=1, description="The order number the user named")
 
 
 class LookupOutput(BaseModel):
-    """What is known of an order. `amount` is in the smallest unit of `currency`."""
+    """What is known of an order."""
 
-    order: int
-    amount: int = Field(ge=0)
+    order: Annotated[int, unit("id")]
+    amount: Annotated[int, unit("smallest unit of the currency")] = Field(ge=0)
     currency: str
     refundable: bool
 
@@ -43,8 +45,10 @@ class LookupOutput(BaseModel):
 class RefundInput(_Input):
     """What to pay back."""
 
-    order: int = Field(ge=1, description="The order that was looked up")
-    amount: int = Field(ge=1, description="At most the amount of the order")
+    order: Annotated[int, unit("id")] = Field(ge=1, description="The order that was looked up")
+    amount: Annotated[int, unit("smallest unit of the order's currency")] = Field(
+        ge=1, description="At most the amount of the order"
+    )
 
 
 class RefundOutput(BaseModel):
@@ -70,6 +74,7 @@ CONTRACTS = (
         effect=Effect.IDEMPOTENT,
         description="Pay money back for an order that was looked up.",
         effects=("refund",),
+        example={"refund_id": "R-example"},
     ),
 )
 
@@ -107,13 +112,13 @@ def _refund_guard(business: Business, arguments: Arguments) -> str | None:
     return None
 
 
+PROMPT = load_prompts(Path(__file__).parent / "prompts")["support_refund", 1]
+
 WORKFLOW = Workflow(
     name="support_refund",
     version=1,
-    instructions=(
-        "You handle refunds. Look the order up first. If it is refundable, refund it, at most its amount. "
-        "Then tell the user in one sentence what was done. If it is not refundable, say so, refund nothing."
-    ),
+    instructions=PROMPT.text,
+    prompt=PROMPT,
     goal="the order was refunded, or the lookup says that it is not refundable",
     contracts=CONTRACTS,
     stages=(
@@ -133,15 +138,13 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
     limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps `orders.lookup` and `payments.refund` to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; the refund also gets `idempotency_key` and
-    has to dedupe by it.
+    has to dedupe by it. `settings` are those of Runtime.
     """
     known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
@@ -149,8 +152,6 @@ def build(
         model=model,
         tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
         store=store,
-        clock=clock,
         limits=limits,
-        seed=seed,
-        observer=observer,
+        **settings,
     )

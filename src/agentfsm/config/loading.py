@@ -60,7 +60,9 @@ class _Loading:
         literal = {place for place, value in _strings(self._merged.data, ()) if _LITERAL.search(value)}
         for place in literal:
             self._literal(place)
-        rollout = self._rollouts(self._merged.data.get("rollout"))
+        rollout = self._rollouts(
+            self._merged.data.get("rollout"), {place[1] for place in literal if place[0] == "rollout"}
+        )
         try:
             read = Document.model_validate(self._merged.data)
         except ValidationError as error:
@@ -99,9 +101,11 @@ class _Loading:
             self._unset(place, part.env)
         return Reference(part.env, value)
 
-    def _rollouts(self, given: object) -> dict[str, Rollout]:
+    def _rollouts(self, given: object, refused: Collection[object]) -> dict[str, Rollout]:
         made = {}
         for name, value in given.items() if isinstance(given, Mapping) else ():
+            if name in refused:
+                continue
             try:
                 made[name] = Rollout.of(value)
             except DefinitionError as error:
@@ -114,10 +118,10 @@ class _Loading:
             above: Any = data
             for part in place[:-1]:
                 above = above[part]
-            needed = place[-1] == "env" and place[0] in self._needs and isinstance(above, Mapping)
-            if needed and not above.get("optional") and not above.get("default") and not _LITERAL.search(value):
-                if re.fullmatch(r"\w+", value) and not self._variables.get(value):
-                    self._unset(place[:-1], value)
+            if place[-1] != "env" or place[0] not in self._needs or above.get("optional") or above.get("default"):
+                continue
+            if re.fullmatch(r"\w+", value) and not self._variables.get(value):
+                self._unset(place[:-1], value)
 
     def _unset(self, place: Place, env: str) -> None:
         self._fault(place, f"the environment variable {env} is not set; set it where this process is started")

@@ -108,7 +108,7 @@ class _Reader:
             return self.mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*place, index)) for index, item in enumerate(node.value)]
-        return _scalar(node.value) if node.style is None else node.value
+        return _scalar(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
 
     def _where(self, node: yaml.Node) -> str:
         return f"{self._file.shown}:{node.start_mark.line + 1}"

@@ -22,8 +22,8 @@ class _Call:
     arguments: str = ""
 
 
-class Assembly:
-    """Gathers one attempt. `complete` once a finish reason was seen."""
+class ChatAssembly:
+    """Gathers one attempt."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -33,9 +33,9 @@ class Assembly:
         self._usage: Usage | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether the terminal marker was seen."""
-        return self._finish is not None
+    def over(self) -> bool:
+        """Never: the usage comes after the finish reason, and `[DONE]` ends the stream."""
+        return False
 
     def add(self, chunk: Mapping[str, Any]) -> bool:
         """Take a chunk (or a plain body) in; return whether it carried anything."""

@@ -33,7 +33,7 @@ def body_of(request: ModelRequest, model: str, *, stream: bool) -> dict[str, Any
     return body
 
 
-def _sendable(arguments: str) -> str:
+def sendable(arguments: str) -> str:
     """Return the arguments if they are an object: some providers refuse any other history."""
     try:
         return arguments if isinstance(json.loads(arguments), dict) else "{}"
@@ -51,7 +51,7 @@ def _message(message: Message) -> dict[str, Any]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": wire_name(call.name), "arguments": _sendable(call.arguments)},
+                "function": {"name": wire_name(call.name), "arguments": sendable(call.arguments)},
             }
             for call in message.calls
         ]

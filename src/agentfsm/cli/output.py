@@ -1,0 +1,74 @@
+"""What is printed: lines for people, or with `--json` documents for programs. Stored text cannot steer a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from agentfsm.errors import AgentError
+
+
+class Output:
+    """Prints to `out`, errors to `err`, as JSON where `as_json`."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool) -> None:
+        self._out = out
+        self._err = err
+        self.as_json = as_json
+
+    def say(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """Print the one document of a command, or its lines."""
+        if self.as_json:
+            self._out.write(f"{_json(document, indent=2)}\n")
+            return
+        for line in lines:
+            self._out.write(f"{safe(line)}\n")
+
+    def tell(self, document: Mapping[str, Any], line: str) -> None:
+        """Print one of many: a document on one line, or a line."""
+        self._out.write(f"{_json(document) if self.as_json else safe(line)}\n")
+        self._out.flush()
+
+    def error(self, error: AgentError) -> None:
+        """Print an error: each of its lines, or `{"error": {"code", "message", ...}}`."""
+        if self.as_json:
+            facts = {name: value for name, value in error.fields.items() if name not in {"code", "message"}}
+            self._err.write(f"{_json({'error': {'code': error.code, 'message': str(error), **facts}})}\n")
+            return
+        for line in str(error).splitlines() or [error.code]:
+            self._err.write(f"agentfsm: {safe(line)}\n")
+
+
+def safe(text: str) -> str:
+    r"""Return text on one line in which every character is a visible one: others are written as `\x1b`, `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def table(rows: Iterable[Sequence[object]], indent: str = "") -> list[str]:
+    """Return rows as aligned columns; None is empty."""
+    cells = [["" if cell is None else safe(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))] if cells else []
+    return [indent + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def when(at: float | None) -> str:
+    """Return a time in UTC to the millisecond, `-` where there is none."""
+    if at is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    except (OverflowError, ValueError, OSError):
+        return f"{at:g}"
+
+
+def inline(value: object) -> str:
+    """Return a value on one line: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
