@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help chaos test bench lint lock clean
+.PHONY: help chaos test bench soak lint lock clean
 
 help:
 	@echo "make chaos   run the shipped scenario and the naive example under every fault"
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
-	@echo "make bench   what a run costs, beside the same run under bare interception"
+	@echo "make bench   exploring against bare interception; durable steps against a bare commit and other engines"
+	@echo "make soak    minutes of load: workers killed at random, memory over many tasks"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile requirements.lock anew"
 
@@ -31,8 +32,18 @@ chaos: $(VENV)/.ready
 test: $(VENV)/.ready
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
-bench: $(VENV)/.ready
+# The peers have an environment of their own: their dependencies are nobody else's business.
+$(VENV)-peers/.ready: benchmarks/peers.lock
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
+	@touch $@
+
+bench: $(VENV)/.ready $(VENV)-peers/.ready
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python benchmarks/runtime.py --peers $(VENV)-peers/bin/python --postgres
+
+soak: $(VENV)/.ready
+	$(BIN)/python benchmarks/soak.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -44,6 +55,8 @@ lock: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate benchmarks/peers.in -o benchmarks/peers.lock
 
 clean:
-	rm -rf $(VENV) .pytest_agent* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers .pytest_agent* .pytest_cache .mypy_cache .ruff_cache

@@ -48,7 +48,6 @@ class TestState:
     judge: Callable[[TestState], Verdict] | None = None
     conclusion: Callable[[Verdict, BaseException | None], BaseException | None] | None = None
     clean_conclusion: Callable[[], BaseException | None] | None = None
-    many_runs: bool = False
     explored_s: float = 0.0
     told: str = ""
     expected: str | None = None
@@ -80,7 +79,7 @@ class TestState:
         if self.run is not None and not self.ended:
             # The test's own function never came to its end, and with it the sandbox.
             self.run.sandbox.finish()
-        if not self.many_runs:
+        if not self.probing:
             self.close()
 
     def close(self) -> None:

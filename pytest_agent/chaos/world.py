@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from pytest_agent.errors import UsageError
 from pytest_agent.run import Run
 
 _KEY = pytest.StashKey["World"]()
 _LOOP_MAKERS = ("pytest_asyncio", "anyio")
+_on: Run | Exception | None = None
 
 
 class World:
@@ -32,21 +34,22 @@ class World:
         self._random: object = None
 
     @contextmanager
-    def stand(self, run: Run) -> Iterator[None]:
-        """Inside the run's world for one phase of its test."""
-        self._run = run
-        self._enter()
+    def stand(self, run: Run | Exception) -> Iterator[None]:
+        """Inside the run's world for one phase of its test. Where no run could be made: why, for the fixtures."""
+        global _on
+        outer, _on = _on, run
+        self._run = run if isinstance(run, Run) else None
         try:
+            self._enter()
             yield
         finally:
-            self._run = None
+            _on, self._run = outer, None
             self._leave()
 
     def _enter(self) -> None:
         if self._run is not None and self._inside is None:
-            self._inside = ExitStack()
-            self._inside.enter_context(self._run.inside())
-            self._random = random.getstate()
+            self._random = self._run.random_state
+            self._inside = self._run.inside()
 
     def _leave(self) -> None:
         if self._inside is not None:
@@ -82,6 +85,19 @@ class World:
         """The test's own function starts with the random numbers that its seed gives it."""
         self._settle()
         return (yield)
+
+
+def run_that_is_on() -> Run:
+    """The run, for the fixtures: they would pay for `request` in every run, and have no other use for it.
+
+    Raises UsageError where they are asked for too late.
+    """
+    if isinstance(_on, Run):
+        return _on
+    raise _on or UsageError(
+        "the fixtures of pytest-agent are there from the start of a test, and cannot be had by "
+        "request.getfixturevalue(); make them arguments of the test or of a fixture that it uses"
+    )
 
 
 def world_of(config: pytest.Config) -> World:

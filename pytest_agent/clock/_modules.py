@@ -44,7 +44,9 @@ class Replacements:
 
     def take_out(self) -> None:
         """Put the originals back, also into modules that were imported meanwhile."""
-        self._look_through_new_modules()
+        if len(sys.modules) != len(self._seen):
+            # One that took the place of another is found at the next `put_in`: its stand-ins give real time until then.
+            self._look_through_new_modules()
         for namespace, name, original, stand_in in self._places:
             if namespace.get(name) is stand_in:
                 namespace[name] = original

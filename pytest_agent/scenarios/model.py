@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_agent.adapters.arrivals import Arrival
 from pytest_agent.llm.turn import ToolCall, Turn, call
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class TurnPart(_Part):
@@ -46,18 +46,30 @@ class ArrivalPart(_Part):
     The same `id` twice is the same event delivered twice.
     """
 
-    id: str = Field(min_length=1)
+    id: str
     user: str | None = None
     event: str | None = None
     source: str | None = None
     payload: Any = None
 
+    @field_validator("id", "user", "event", "source")
+    @classmethod
+    def _says_something(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("this is blank; write what it is")
+        return value
+
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
         if (self.user is None) == (self.event is None):
-            raise ValueError("what arrives is either 'user' with a text, or 'event' with a kind and its 'source'")
+            raise ValueError(
+                "what arrives is a 'user' with a text, or an 'event' with a kind and a 'source'; write one"
+            )
         if self.event is not None and self.source is None:
-            raise ValueError(f"event {self.event!r} needs a 'source', such as signing")
+            raise ValueError(f"event {self.event!r} needs a 'source', such as signing; add it")
+        for key in ("source", "payload"):
+            if self.user is not None and key in self.model_fields_set:
+                raise ValueError(f"{key!r} belongs to an 'event', and this is a 'user'; remove it")
         return self
 
     def arrival(self) -> Arrival:
@@ -103,5 +115,5 @@ class Scenario(_Part):
     expect: str = "success"
     path: list[str] = Field(default_factory=list)
     budgets: BudgetPart = BudgetPart()
-    faults: list[str] = Field(default_factory=lambda: ["*"])
+    faults: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     must_recover: bool = False

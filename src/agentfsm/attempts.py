@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+<<<<<<< HEAD
 import httpx
 
+=======
+from agentfsm import recovery
+>>>>>>> core
 from agentfsm.budgets import usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
 from agentfsm.prices import Price
-from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
+from agentfsm.recovery import Deadline, ErrorClass
 from agentfsm.turns import ModelRequest, Turn
 
 _STATUS: Mapping[str, ErrorClass] = {
@@ -24,8 +27,7 @@ _STATUS: Mapping[str, ErrorClass] = {
 }
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What an attempt gave: a `turn`, a checked `output`, or an `error` with its stable `code`.
 
     `doubt` is True where an effect may have happened although no success was seen.
@@ -40,10 +42,6 @@ class Reply:
     doubt: bool = False
     tokens: int = 0
     cost_usd: float = 0.0
-
-    def but(self, **changes: Any) -> Reply:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
 
 
 def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:
@@ -73,8 +71,8 @@ async def call_model(model: Model, name: str, request: ModelRequest, deadline: D
         kind = ErrorClass.TRANSIENT if error.transient else ErrorClass.PERMANENT
         billed = error.transient and "status" not in error.fields
         reply = Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s)
-        return reply.but(**unseen()) if billed else reply
-    except LOST as error:
+        return reply._replace(**unseen()) if billed else reply
+    except recovery.lost() as error:
         code, reason = _lost_code(error), type(error).__name__
         return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, **unseen())
     except Exception as error:  # noqa: BLE001 - a model is foreign code; its bug is this step's failure
@@ -90,9 +88,9 @@ async def call_tool(
             answer = await tool.query(key) if ask_first else None
             if answer is None:
                 answer = await tool.call(arguments, key)
-    except NOT_SENT as error:
+    except recovery.not_sent() as error:
         return not_sent("not_sent", reason=type(error).__name__)
-    except LOST as error:
+    except recovery.lost() as error:
         return lost(_lost_code(error), type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code; its bug is this step's failure
         return _raised(error)
@@ -100,8 +98,7 @@ async def call_tool(
 
 
 def _lost_code(error: BaseException) -> str:
-    silent = isinstance(error, (TimeoutError, httpx.TimeoutException))
-    return "timeout" if silent else "connection"
+    return "timeout" if recovery.silent(error) else "connection"
 
 
 def _raised(error: Exception) -> Reply:

@@ -194,13 +194,13 @@ def compact(value: Any) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return text that UTF-8 can hold: split surrogate pairs joined, lone surrogates replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Return text that every store can hold: split surrogate pairs joined, lone surrogates and NUL replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
 def digest(value: Any) -> str:
-    """Return the input hash of a plain value."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    """Return the input hash of a plain value: 128 bits of it, as hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
 
 
 def explain(error: ValidationError) -> str:

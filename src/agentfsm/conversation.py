@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from agentfsm.contracts import canonical
 from agentfsm.prompts import Prompt
 from agentfsm.records import Step, Task
+<<<<<<< HEAD
 from agentfsm.schemas import json_schema
+=======
+from agentfsm.schemas import spoken
+>>>>>>> core
 from agentfsm.standing_in import mapped, root_of
 from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
 from agentfsm.workflow import Workflow
@@ -27,7 +31,7 @@ def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> Mo
     for step in history:
         if step.kind == "model" and step.status == "success":
             turn = Turn.model_validate(step.output_data)
-            messages.append(Message(role="assistant", text=turn.text, calls=turn.calls))
+            messages.append(Message(role="assistant", text=turn.text, calls=turn.calls, opaque=turn.opaque))
         elif step.kind == "event":
             if "text" in step.output_data:  # an approval is between a call and its result: nothing may stand there
                 messages.append(Message(role="user", text=str(step.output_data["text"])))
@@ -40,7 +44,7 @@ def build(workflow: Workflow, task: Task, steps: Sequence[Step], key: str) -> Mo
     return ModelRequest(
         key=key,
         messages=tuple(messages),
-        answer=None if schema is None else json_schema(schema),
+        answer=None if schema is None else spoken(schema),
         tools=tuple(contract.offer() for contract in workflow.offers(task.business_state)),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agentfsm.contracts import ToolContract
 from agentfsm.records import Outcome
@@ -47,8 +47,7 @@ class AskModel:
     """Ask the model for its next turn."""
 
 
-@dataclass(frozen=True)
-class RunTool:
+class RunTool(NamedTuple):
     """Run an allowed call whose arguments have been checked, and hashed. `call_id` is empty for a call of our own."""
 
     tool: str
@@ -57,8 +56,7 @@ class RunTool:
     hash: str
 
 
-@dataclass(frozen=True)
-class RunTools:
+class RunTools(NamedTuple):
     """Run these calls at the same time."""
 
     calls: tuple[RunTool, ...]

@@ -13,6 +13,8 @@ from agentfsm.states import Event
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
+_BLANK = Step("", 0, 1, "tool", "", 0.0)  # copied for each new step, which is faster than making one
+
 
 class Draft:
     """Collects what becomes one transaction. `steps` is the history as it will be afterwards."""
@@ -41,9 +43,16 @@ class Draft:
 
     def new(self, kind: Any, input_hash: str = "", *, tool: str | None = None, call_id: str = "", **more: Any) -> Step:
         """Return a first attempt under the next free number; it is not inserted yet. The hash is that of its input."""
-        number = 1 + max([step.step_id for step in self.steps], default=0)
-        owner = self.task.request_id
-        return Step(owner, number, 1, kind, input_hash, self.now, tool=tool, call_id=call_id, **more)
+        return _BLANK.but(
+            request_id=self.task.request_id,
+            step_id=1 + max([step.step_id for step in self.steps], default=0),
+            kind=kind,
+            input_hash=input_hash,
+            created_at=self.now,
+            tool=tool,
+            call_id=call_id,
+            **more,
+        )
 
     def note(self, kind: str, **facts: Any) -> None:
         """Add an audit row."""
@@ -56,7 +65,8 @@ class Draft:
     def fire(self, event: Event, **changes: Any) -> None:
         """Move the machine; `changes` go into the task row."""
         state, self.commands = machine.step(self.task.fsm_state, event)
-        self.note("transition", **{"from": self.task.fsm_state.value}, event=event.value, to=state.value)
+        before = self.task.fsm_state._value_  # `value` is looked up in Python each time
+        self._audit.append({"kind": "transition", "from": before, "event": event._value_, "to": state._value_})
         self.task = self.task.but(fsm_state=state, **changes)
 
     def enter(self, workflow: Workflow, business: Business) -> None:
@@ -90,7 +100,8 @@ class Draft:
         self.insert(step)
         again = f" attempt {step.attempt}" if step.attempt > 1 else ""
         self.say(f"intent step {step.step_id}{again} {step.tool or 'model'}")
-        self.task = self.task.but(attempt=step.attempt)
+        if self.task.attempt != step.attempt:
+            self.task = self.task.but(attempt=step.attempt)
 
     def receive(self, event: Inbound, **told: Any) -> None:
         """Insert an event that a wait was for; `text` of `told` is what the model is told of it."""

@@ -42,16 +42,24 @@ def load_prompts(folder: Path) -> Mapping[tuple[str, int], Prompt]:
     for path in sorted(folder.glob("*.md")):
         named = _FILE.fullmatch(path.name)
         if named is None:
-            faults.append(f"{path.name}: expected a name such as refund.v1.md")
+            faults.append(f"{path.name}: the name says no version; call it {path.name.partition('.')[0]}.v1.md")
             continue
         try:
-            raw = path.read_bytes()
-            text = raw.decode().removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            faults.append(f"{path.name}: {error}")
+            with path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+            if len(raw) > MOST_BYTES:
+                faults.append(f"{path.name}: more than {MOST_BYTES:,} bytes, which is as much as is read; shorten it")
+                continue
+            # Editors and checkouts mark texts and end lines in their own ways, and none of it is said to a model.
+            text = raw.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+        except OSError as error:
+            faults.append(f"{path.name}: cannot be read: {error.strerror or error}")
             continue
-        if len(raw) > MOST_BYTES or not text.strip():
-            faults.append(f"{path.name}: {len(raw)} bytes; a prompt has some text and at most {MOST_BYTES} bytes")
+        except UnicodeDecodeError as error:
+            faults.append(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8")
+            continue
+        if not text.strip():
+            faults.append(f"{path.name}: there is no text in it; write the prompt or remove the file")
             continue
         prompt = Prompt(named["name"], int(named["version"]), text)
         found[prompt.name, prompt.version] = prompt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from agentfsm.states import State
 
@@ -163,8 +163,7 @@ class Commit:
     moves: bool = True
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a commit tells: the task's new version, and what others have asked for meanwhile.
 
     `controls` is the number of the last change of any control; `cancel` says that the task is to be cancelled.

@@ -14,7 +14,7 @@ from agentfsm.desk import Desk
 from agentfsm.draft import Draft
 from agentfsm.errors import Conflict
 from agentfsm.generation import Generation
-from agentfsm.inbox import inbound
+from agentfsm.inbox import OWN_SOURCES, inbound
 from agentfsm.parts import Shared, assemble
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
 from agentfsm.prices import Price, cost_usd
@@ -161,6 +161,7 @@ class Runtime:
             "limits": self._shared.limits.describe(),
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
+            "own_sources": sorted(OWN_SOURCES),
             "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }

@@ -27,7 +27,9 @@ CUT = "Your reply was cut off at the length limit and none of it was used. Answe
 
 def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> None:
     """Close an attempt and open what follows, as soon as nothing else is out."""
-    draft.task = draft.task.but(budget_used=plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd))
+    if reply.tokens or reply.cost_usd:
+        used = plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
+        draft.task = draft.task.but(budget_used=used)
     if reply.turn is not None:
         _model_replied(draft, step, reply.turn)
     elif reply.output is not None:
@@ -105,7 +107,7 @@ def _model_replied(draft: Draft, step: Step, turn: Turn) -> None:
         draft.fire(Event.VALIDATION_ERROR)
         return
     turn = canonical_calls(turn, step.step_id, [s.call_id for s in draft.steps if s.call_id])
-    draft.finish(step, "finish", status="success", output_data=turn.model_dump(mode="json"))
+    draft.finish(step, "finish", status="success", output_data=turn.model_dump(mode="json", exclude_none=True))
     draft.fire(Event.MODEL_REPLIED)
     draft.note("proposal", step=step.step_id, calls=[c.name for c in turn.calls], final=not turn.calls)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class ToolCall(_Frozen):
@@ -20,10 +20,18 @@ class ToolCall(_Frozen):
 
 
 class Usage(_Frozen):
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them. `cached_tokens` are those of the input it had seen before, where it says."""
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int | None = None
+
+
+class Opaque(_Frozen):
+    """What a model wants back unread and unharmed with its own turn, such as signed thinking; `model` is its name."""
+
+    model: str
+    blocks: tuple[dict[str, Any], ...]
 
 
 class Turn(_Frozen):
@@ -33,6 +41,7 @@ class Turn(_Frozen):
     calls: tuple[ToolCall, ...] = ()
     finish: Literal["stop", "tool_calls", "length"] = "stop"
     usage: Usage | None = None
+    opaque: Opaque | None = None
 
 
 class Message(_Frozen):
@@ -42,6 +51,7 @@ class Message(_Frozen):
     text: str
     calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
+    opaque: Opaque | None = None
 
 
 class ModelRequest(_Frozen):

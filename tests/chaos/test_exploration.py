@@ -369,8 +369,8 @@ def test_no_descriptor_is_left_open(project: pytest.Pytester) -> None:
     @pytest.mark.chaos(faults="reply-lost")
     @pytest.mark.parametrize("n", range(3))
     def test_more(llm, sandbox, n):
-        agents.run("refund", agents.stock(llm, sandbox))
         log(len(os.listdir("/proc/self/fd")))
+        agents.run("refund", agents.stock(llm, sandbox))
     """
     )
     project.runpytest("--chaos").assert_outcomes(passed=8, errors=3)

@@ -9,6 +9,8 @@ from agentfsm.cli.context import Commands, Context, command, environment_options
 from agentfsm.cli.opening import environment_of
 from agentfsm.cli.output import inline, table
 from agentfsm.config import Environment, names
+from agentfsm.prices import cost_usd
+from agentfsm.turns import Usage
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +34,9 @@ async def show(context: Context) -> int:
 async def check(context: Context) -> int:
     """Load it as a service would at its start."""
     found = environment_of(context, "store", "models")
-    context.out.say({"environment": found.name, "faults": []}, [f"environment {found.name}: nothing is wrong"])
+    notes = list(_unpriced(found)) if found.limits.cost_usd is not None else []
+    document = {"environment": found.name, "faults": [], "notes": notes}
+    context.out.say(document, [f"environment {found.name}: nothing is wrong", *notes])
     return 0
 
 
@@ -41,6 +45,12 @@ async def show_names(context: Context) -> int:
     found = names(folder_of(context))
     context.out.say({"environments": found}, found)
     return 0
+
+
+def _unpriced(found: Environment) -> Iterator[str]:
+    for model in (f"{model.provider}/{model.model}" for model in found.models):
+        if cost_usd(model, Usage(input_tokens=1, output_tokens=1)) is None:
+            yield f"note: the price of {model} is not known, so limits.cost_usd cannot bound it; give Runtime a `price`"
 
 
 def _lines(found: Environment) -> Iterator[str]:

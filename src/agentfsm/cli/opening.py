@@ -15,6 +15,7 @@ from agentfsm.cli.agents import Build, find_agent, find_tools
 from agentfsm.cli.context import BadUse, Context, folder_of
 from agentfsm.config import Environment, load_environment
 from agentfsm.config.environment import ModelSettings
+from agentfsm.models.anthropic_messages import AnthropicMessages
 from agentfsm.models.openai_chat import OpenAIChat
 from agentfsm.ports import Model, Store
 from agentfsm.runtime import Runtime
@@ -91,14 +92,14 @@ def _built(context: Context, found: object) -> Runtime:
 
 
 def _model(client: httpx.AsyncClient, wanted: ModelSettings) -> Model:
-    if wanted.provider != "openai":
-        raise BadUse(f"provider {wanted.provider!r} has no client here")
-    given = wanted.base_url.value if wanted.base_url else None
-    return OpenAIChat(
+    made = {"openai": OpenAIChat, "anthropic": AnthropicMessages}[wanted.provider]
+    return made(
         client,
         model=wanted.model,
-        base_url=given or "https://api.openai.com/v1",
+        base_url=(wanted.base_url.value if wanted.base_url else None) or "",
         api_key=(wanted.api_key.value if wanted.api_key else None) or "",
         first_event_s=wanted.first_event_s,
         idle_s=wanted.idle_s,
+        temperature=wanted.temperature,
+        max_tokens=wanted.max_tokens,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentfsm.contracts import plain_text
 from agentfsm.errors import IncompleteTurn, ModelError
+from agentfsm.models.counts import usage_of
 from agentfsm.turns import ToolCall, Turn, Usage
 
 _FINISH = {"stop": "stop", "tool_calls": "tool_calls", "function_call": "tool_calls", "length": "length"}
@@ -19,7 +20,7 @@ class _Call:
     index: int
     id: str = ""
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list)
 
 
 class ChatAssembly:
@@ -43,7 +44,8 @@ class ChatAssembly:
         choices = chunk.get("choices")
         for choice in choices[:1] if isinstance(choices, list) else ():
             part = choice.get("delta", choice.get("message")) or {}
-            for call in part.get("tool_calls") or ():
+            old = part.get("function_call")  # of servers that know no parallel calls
+            for call in [*(part.get("tool_calls") or ()), *([{"index": 0, "function": old}] if old else ())]:
                 news = self._add_call(call) or news
             if part.get("refusal"):
                 self._refusal = True
@@ -63,11 +65,11 @@ class ChatAssembly:
             code = "refused" if self._refusal else "content_filter"
             raise ModelError("the provider refused to answer", code=code, transient=False)
         if self._finish not in _FINISH:
-            raise IncompleteTurn(f"finish reason {self._finish!r} is not known as complete", transient=True)
+            raise IncompleteTurn(f"finish reason {self._finish[:40]!r} is not known as complete", transient=True)
         if self._finish in {"tool_calls", "function_call"} and not self._calls:
             raise IncompleteTurn("it announced tool calls and made none", transient=True)
         calls = tuple(
-            ToolCall(id=plain_text(c.id), name=plain_text(c.name), arguments=plain_text(c.arguments))
+            ToolCall(id=plain_text(c.id), name=plain_text(c.name), arguments=plain_text("".join(c.arguments)))
             for c in self._calls
         )
         finish: Any = _FINISH[self._finish]
@@ -76,11 +78,11 @@ class ChatAssembly:
     def _add_usage(self, usage: Any) -> bool:
         if not isinstance(usage, Mapping):
             return False
-        given, got = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if not isinstance(given, int) or not isinstance(got, int) or given + got <= 0:
-            return False  # a zero is a missing count, not a free call
-        self._usage = Usage(input_tokens=given, output_tokens=got)
-        return True
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+        counted = usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+        self._usage = counted or self._usage
+        return counted is not None
 
     def _add_call(self, delta: Mapping[str, Any]) -> bool:
         function = delta.get("function") or {}
@@ -88,7 +90,7 @@ class ChatAssembly:
         call = self._slot(delta.get("index"), call_id, name)
         call.id, call.name = call.id or call_id, call.name or name
         arguments = function.get("arguments") or ""
-        call.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
+        call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
         return bool(name or arguments)
 
     def _slot(self, index: Any, call_id: str, name: str) -> _Call:

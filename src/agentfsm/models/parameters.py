@@ -6,41 +6,46 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# OpenAI's reasoning models accept only the default temperature, and Anthropic has taken it out of its API
-# (the parameter is in neither SDK's types for them any more).
-_NO_TEMPERATURE = re.compile(r"^(o\d|gpt-[5-9]|claude)")
-_REFUSED = re.compile(r"unsupported|not supported|does not support|deprecated|not permitted|unrecognized|unknown", re.I)
-_NAMES = ("temperature", "max_tokens", "max_completion_tokens")
+# As of 2026-11-24. OpenAI: reasoning models take the default temperature only (400 `unsupported_value`), the chat
+# variants take any; all of these families take `max_completion_tokens` in place of `max_tokens` (400
+# `unsupported_parameter`). Anthropic: since Opus 4.7, Sonnet 5 and Haiku 5.5 a temperature is refused (400
+# "`temperature` is deprecated for this model"), platform.claude.com, migration guides; up to 4.6 it is taken.
+_REASONING = r"(?:^|[/.])(?:o\d|gpt-(?:[5-9]|\d\d))"
+_NO_TEMPERATURE = re.compile(
+    rf"{_REASONING}(?!.*-chat)|claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:[5-9]|\d\d|4-(?:[7-9]|\d\d(?!\d))))"
+)
+_NO_MAX_TOKENS = re.compile(_REASONING)
+_REFUSED = re.compile(r"unsupported|not support|n't support|deprecated|not permitted|unrecognized|unknown", re.I)
+_CODES = frozenset({"unsupported_parameter", "unsupported_value"})
 
 
 class Parameters:
-    """The settings of one model, without those that it refuses."""
+    """The wire names of parameters that one model refuses."""
 
-    def __init__(self, model: str, *, temperature: float | None, max_tokens: int | None) -> None:
-        self._values: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
-        self._refused: set[str] = {"temperature"} if _NO_TEMPERATURE.match(model.rpartition("/")[2]) else set()
+    def __init__(self, model: str) -> None:
+        known = {"temperature": _NO_TEMPERATURE, "max_tokens": _NO_MAX_TOKENS}
+        self._refused = {name for name, models in known.items() if models.search(model)}
 
-    def get(self, name: str) -> Any:
-        """Return a parameter that is set and taken, or None."""
-        return None if name in self._refused else self._values.get(name)
+    @property
+    def refused(self) -> frozenset[str]:
+        """The names known or learned so far."""
+        return frozenset(self._refused)
 
-    def given(self, name: str) -> Any:
-        """Return a parameter as it was set, also where the model refuses its usual name."""
-        return self._values.get(name)
+    def taken(self, name: str) -> bool:
+        """Whether nothing is known against sending it."""
+        return name not in self._refused
 
-    def refused(self, name: str) -> bool:
-        """Whether the model has refused it, under this wire name."""
-        return name in self._refused
-
-    def learn(self, status: int, body: Any) -> bool:
-        """Take down a parameter that a 400 names as refused; return whether that was news."""
-        error = body.get("error") if status == 400 and isinstance(body, Mapping) else None
+    def learn(self, body: Any, sent: Mapping[str, Any], optional: frozenset[str]) -> str | None:
+        """Return the `optional` parameter among those `sent` that the body of a 400 refuses, and take it down."""
+        error = body.get("error") if isinstance(body, Mapping) else None
         if not isinstance(error, Mapping):
-            return False
-        named, message = error.get("param"), str(error.get("message", ""))
-        refuses = error.get("code") in {"unsupported_parameter", "unsupported_value"} or _REFUSED.search(message)
-        for name in _NAMES:
-            if refuses and name not in self._refused and (named == name or f"`{name}`" in message or name in message):
+            return None
+        code, message, named = error.get("code"), str(error.get("message", ""))[:2_000], error.get("param")
+        if not ((isinstance(code, str) and code in _CODES) or _REFUSED.search(message)):
+            return None
+        said = named if isinstance(named, str) and named else message
+        for name in sorted(optional & sent.keys()):
+            if re.search(rf"(?<!\w){name}(?!\w)", said):
                 self._refused.add(name)
-                return True
-        return False
+                return name
+        return None

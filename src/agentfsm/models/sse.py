@@ -10,15 +10,18 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 async def lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[str]:
     """Yield complete lines; a last line without its end is yielded too."""
-    rest = b""
+    held: list[bytes] = []  # of one line whose end has not come yet
     async for chunk in chunks:
-        rest += chunk
+        held.append(chunk)
+        if len(held) > 1 and not _LINE_END.search(chunk) and not held[-2].endswith(b"\r"):
+            continue  # a long line is joined once, not with every piece of it
+        rest = b"".join(held)
         keep = rest.endswith(b"\r")  # its \n may be in the next chunk
         *whole, rest = _LINE_END.split(rest[:-1] if keep else rest)
-        rest += b"\r" if keep else b""
+        held = [rest + b"\r" if keep else rest]
         for line in whole:
             yield line.decode("utf-8-sig")
-    if rest := rest.rstrip(b"\r"):
+    if rest := b"".join(held).rstrip(b"\r"):
         yield rest.decode("utf-8-sig")
 
 

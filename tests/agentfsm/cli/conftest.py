@@ -33,6 +33,7 @@ class Provider:
 
     def __init__(self):
         self.turns, self.requests, provider = [], [], self
+        self.refuses = set()
         self.holds, self.asked, self.go_on = False, threading.Event(), threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +45,8 @@ class Provider:
                     provider.go_on.wait(60)
                     return
                 turn = provider.turns[sum(m["role"] == "assistant" for m in request["messages"])]
+                if request["model"] in provider.refuses:
+                    turn = {"status": 404, "error": {"code": "model_not_found", "message": "no such model"}}
                 body = json.dumps(turn if isinstance(turn, dict) else {"choices": turn}).encode()
                 self.send_response(turn.get("status", 200) if isinstance(turn, dict) else 200)
                 self.send_header("content-type", "application/json")

@@ -46,6 +46,17 @@ def test_a_check_names_all_that_is_missing(agentfsm, variables, monkeypatch):
     assert (asjson.error["code"], len(asjson.error["faults"])) == ("config", 2)
 
 
+def test_a_cost_that_cannot_be_told_is_noted(agentfsm, folder, variables):
+    for name in ("dev", "staging", "prod"):
+        assert agentfsm("config", "check", "--env", name, "--json").document["notes"] == []
+    (folder / "environments").mkdir()
+    models = "models: [{provider: openai, model: home-made, first_event_s: 9, idle_s: 9}]"
+    (folder / "environments" / "mine.yaml").write_text(f"extends: dev\n{models}\n")
+    ran = agentfsm("config", "check", "--env", "mine")
+    assert ran.code == 0
+    assert "the price of openai/home-made is not known" in ran.out
+
+
 def test_ones_own_environments_are_found_beside_the_shipped_ones(agentfsm, folder):
     (folder / "environments").mkdir()
     (folder / "environments" / "mine.yaml").write_text("extends: dev\nlimits: {steps: 3}\n")

@@ -32,6 +32,17 @@ def build(*, store, model, tools, **settings):
     return Runtime(workflow=WORKFLOW, store=store, model=model, tools=tools, **settings)
 """
 
+TWO = """
+extends: dev
+models:
+  - {provider: openai, model: gpt-5-mini, api_key: {env: OPENAI_API_KEY}, base_url: {env: OPENAI_BASE_URL},
+     first_event_s: 9, idle_s: 9}
+  - {provider: openai, model: gpt-4o-mini, api_key: {env: OPENAI_API_KEY}, base_url: {env: OPENAI_BASE_URL},
+     temperature: 0.5, max_tokens: 99, first_event_s: 9, idle_s: 9}
+  - {provider: anthropic, model: claude-sonnet-4-5, api_key: {env: ANTHROPIC_API_KEY},
+     base_url: {env: ANTHROPIC_BASE_URL}, first_event_s: 9, idle_s: 9}
+"""
+
 
 def test_a_task_runs_to_its_end(agentfsm, shop):
     ran = agentfsm("run", *AGENT, "refund order 7", "--id", "r1")
@@ -78,6 +89,21 @@ def test_the_model_is_the_one_of_the_environment_and_its_key_is_nowhere(agentfsm
     assert (request["model"], headers["Authorization"]) == ("gpt-5-mini", "Bearer canary-key")
     assert "canary-key" not in ran.out + shown.out
     assert b"canary-key" not in (folder / "agentfsm.db").read_bytes()
+
+
+def test_when_a_model_refuses_the_next_one_of_the_environment_is_asked(agentfsm, shop, provider, folder, monkeypatch):
+    (folder / "environments").mkdir()
+    (folder / "environments" / "two.yaml").write_text(TWO)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url.removesuffix("/v1"))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "canary-second")
+    provider.refuses.add("gpt-5-mini")
+    ran = agentfsm("run", *AGENT, "refund order 7", "--env", "two", "--json")
+    assert (ran.code, ran.document["outcome"]) == (0, "success")
+    asked = [request["model"] for _, request in provider.requests]
+    assert asked[0] == "gpt-5-mini"
+    assert asked[1] == "gpt-4o-mini"
+    assert provider.requests[1][1]["temperature"] == 0.5
+    assert provider.requests[1][1]["max_tokens"] == 99
 
 
 def test_the_limits_of_the_environment_hold(agentfsm, shop, folder):
@@ -139,7 +165,7 @@ def test_show_tells_what_was_done_and_why(agentfsm, shop):
     ran = agentfsm("show", "r1")
     assert ran.code == 0
     assert "  asked: refund order 7" in ran.out
-    assert "payments.refund  success" in ran.out
+    assert ["4", "tool", "payments.refund", "success"] in [line.split()[:4] for line in ran.out.splitlines()]
     assert "tool_proposed" in ran.out
     shown = agentfsm("show", "r1", "--json").document
     assert set(shown) == {"task", "result", "steps", "held", "audit"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from anthropic.types import MessageParam
+from anthropic.types import MessageParam, OutputConfigParam
 from anthropic.types.tool_param import ToolParam
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,7 +110,7 @@ def test_the_input_of_a_call_without_arguments_is_an_object():
     [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
-        ("pause_turn", "stop"),
+        ("pause_turn", "length"),
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
     ],
@@ -201,10 +201,33 @@ def test_what_is_sent_satisfies_the_types_of_the_sdk():
 
 
 def test_an_answer_of_a_schema_is_asked_for_the_providers_way():
-    request = REQUEST.model_copy(update={"answer": {"type": "object"}})
-    _, sent = ask(BEGIN + TEXT + stop(0) + end(), request)
-    expected = {"format": {"type": "json_schema", "schema": {"type": "object"}}}
-    assert json.loads(sent.content)["output_config"] == expected
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
+    _, sent = ask(BEGIN + TEXT + stop(0) + end(), REQUEST.model_copy(update={"answer": schema}))
+    config = json.loads(sent.content)["output_config"]
+    TypeAdapter(OutputConfigParam).validate_python(config)
+    number = {"type": "integer", "description": "At least 1."}
+    bound = {"type": "object", "properties": {"n": number}, "required": ["n"], "additionalProperties": False}
+    assert config == {"format": {"type": "json_schema", "schema": bound}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}},
+        {"type": "object", "properties": {"any": {}}},
+        {
+            "$ref": "#/$defs/Tree",
+            "$defs": {"Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}},
+        },
+    ],
+    ids=["no names", "any name", "any value", "itself"],
+)
+def test_a_schema_that_no_decoder_can_be_bound_to_is_said_in_words(schema):
+    _, sent = ask(BEGIN + TEXT + stop(0) + end(), REQUEST.model_copy(update={"answer": schema}))
+    body = json.loads(sent.content)
+    assert "output_config" not in body
+    assert json.dumps(schema, sort_keys=True, separators=(",", ":")) in body["system"]
 
 
 def test_pings_are_no_life():

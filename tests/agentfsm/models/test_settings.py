@@ -72,7 +72,7 @@ def test_a_refusal_that_names_nothing_of_ours_is_for_good():
 def test_the_api_that_demands_a_token_limit_gets_one():
     good = httpx.Response(200, json={"type": "message", "content": [], "stop_reason": "end_turn"})
     sent, _ = talk([good], kind=AnthropicMessages, model="claude-opus-5", temperature=1.0)
-    assert (sent[0]["max_tokens"], "temperature" in sent[0]) == (4096, False)
+    assert (sent[0]["max_tokens"], "temperature" in sent[0]) == (16_000, False)
     sent, _ = talk([good], kind=AnthropicMessages, model="claude-opus-5", max_tokens=10)
     assert sent[0]["max_tokens"] == 10
 

@@ -209,7 +209,7 @@ def test_a_cancelled_commit_is_whole_before_the_caller_goes_on(tmp_path):
 
 def test_a_row_of_a_newer_schema_is_refused_and_left_alone(store):
     store.put()
-    asyncio.run(store.inner._write(lambda db: db.execute("UPDATE task SET schema_version = 99")))
+    asyncio.run(store.inner._write(lambda db: db.execute("UPDATE task SET schema_version = 99, readable_by = 99")))
     with pytest.raises(Exception, match="schema 99"):
         store.load("r1")
 
