@@ -6,12 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-<<<<<<< HEAD
-import httpx
-
-=======
 from agentfsm import recovery
->>>>>>> core
 from agentfsm.budgets import usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError

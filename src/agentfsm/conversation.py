@@ -7,11 +7,7 @@ from collections.abc import Iterable, Sequence
 from agentfsm.contracts import canonical
 from agentfsm.prompts import Prompt
 from agentfsm.records import Step, Task
-<<<<<<< HEAD
-from agentfsm.schemas import json_schema
-=======
 from agentfsm.schemas import spoken
->>>>>>> core
 from agentfsm.standing_in import mapped, root_of
 from agentfsm.turns import Message, ModelRequest, ToolCall, Turn
 from agentfsm.workflow import Workflow

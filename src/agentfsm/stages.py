@@ -22,15 +22,9 @@ class Stage:
 
     A branch is a stage that `applies_when` the business state says so (None: always). With `calls` the orchestrator
     itself makes the calls of the stage, all of one list at once, and asks again until the stage is left: no model is
-<<<<<<< HEAD
-    needed for what is known beforehand. Their answers are folded as they come. With `parallel`, pure calls of one turn
-    run at once. `role` names who is asked here. `visits` bounds how often the stage may be entered (None: as the
-    budget allows), and so every loop through it.
-=======
     needed for what is known beforehand; their answers are folded as they come. With `parallel`, pure calls of one turn
     run at once. `role` names who is asked here. `visits` bounds how often the stage may be entered (None: as the budget
     allows), and so every loop through it.
->>>>>>> core
     """
 
     name: str
