@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from agentfsm import leases
-from agentfsm.errors import AgentError, Conflict
+from agentfsm.errors import AgentError, Conflict, StoreError
 from agentfsm.records import Task, TaskResult
 from agentfsm.runtime import Runtime
 
@@ -68,7 +68,11 @@ class Worker:
             return True
         runtime = self._runtime
         now = runtime.clock.time()
-        claimed = await runtime.store.claim(owner, runtime.labels, now, self._lease_s, room)
+        try:
+            claimed = await runtime.store.claim(owner, runtime.labels, now, self._lease_s, room)
+        except StoreError as error:  # busy, or away for a moment: the next look may find it again
+            self._report("", error)
+            return False
         for task in claimed:
             job = asyncio.create_task(self._carry(task, owner))
             self._tasks.add(job)
