@@ -37,7 +37,7 @@ class Desk:
             if task.text != text:
                 raise InputChanged(f"request {request_id!r} was started with another text", request_id=request_id)
             return task
-        if not self.shared.board.fresh:
+        if not self.shared.board.fresh or self.rolling_out.under_way:
             await self.shared.board.read()
         parts = self.parts[label or self.rolling_out.label_for(request_id)]
         workflow = parts.workflow

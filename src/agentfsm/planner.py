@@ -35,8 +35,8 @@ def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequ
     if history[last].status != "success":
         return AskModel()
     turn, since = Turn.model_validate(history[last].output_data), history[last + 1 :]
-    answered = {step.call_id for step in since}
-    waiting = [call for call in turn.calls if call.id not in answered]
+    heard = {step.call_id for step in since}
+    waiting = [call for call in turn.calls if call.id not in heard]
     if waiting:
         return _proposed(workflow, limits, off, task, history, waiting)
     if since or turn.calls:
