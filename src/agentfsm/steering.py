@@ -118,7 +118,9 @@ def tool_step(parts: Parts, draft: Draft, call: RunTool, stands_in_for: int | No
         stands_in_for=stands_in_for,
     )
     if contract.deprecated is not None:
-        draft.note("deprecated", step=step.step_id, tool=call.tool, version=contract.version, use=contract.deprecated)
+        draft.note(
+            "deprecated", step=step.step_id, tool=call.tool, tool_version=contract.version, use=contract.deprecated
+        )
     return step
 
 
