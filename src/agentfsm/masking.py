@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agentfsm.contracts import plain_text
@@ -44,15 +45,15 @@ class Masker:
         """Return one that knows the secrets of this process: the variables whose names say so."""
         return cls(secrets_of(os.environ), **options)
 
-    def __call__(self, value: Any) -> Any:
-        """Return the masked copy."""
-        return _Copy(self, self._bounds).of(value, 0)
+    def __call__(self, value: Any, bounds: Bounds | None = None) -> Any:
+        """Return the masked copy, within other bounds where they are given."""
+        return _Copy(self, bounds or self._bounds).of(value, 0)
 
-    def text(self, text: str) -> str:
-        """Return a text without secrets, at most `bounds.text` characters long."""
-        most = self._bounds.text
+    def text(self, text: str, most: int | None = None) -> str:
+        """Return a text without secrets, at most `most` characters long, or as `bounds.text` says."""
+        most = self._bounds.text if most is None else most
         cut = len(text) > _SCANNED
-        text = plain_text(text[:_SCANNED]).replace("\0", "\ufffd")
+        text = plain_text(text[:_SCANNED])
         for _ in range(_ROUNDS):
             masked = mask_text(text, self._known, emails=self._emails)
             if cut:  # a secret may have been cut in two, and its first half looks like nothing
@@ -73,7 +74,7 @@ class _Copy:
     """One copy under way: how much of it may still be kept."""
 
     def __init__(self, masker: Masker, bounds: Bounds) -> None:
-        self._masker = masker
+        self._text = partial(masker.text, most=bounds.text)
         self._bounds = bounds
         self._left = bounds.total
         self._full = False
@@ -86,7 +87,7 @@ class _Copy:
                 return self._list(value, depth)
             return self._kept(self._leaf(value))
         except Exception:  # noqa: BLE001 - data may be objects of anybody, whose every method may raise
-            return self._kept(self._masker.text("<unreadable>"))
+            return self._kept(self._text("<unreadable>"))
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
         if depth >= self._bounds.depth:
@@ -104,7 +105,7 @@ class _Copy:
                 made[MORE] = MORE
                 break
             hidden = (isinstance(key, str) and secret_name(key)) or secret_name(name)
-            hidden = hidden or (name == "value" and (secret_name(named) or secret_name(self._masker.text(named))))
+            hidden = hidden or (name == "value" and (secret_name(named) or secret_name(self._text(named))))
             made[name] = self._hidden(inner) if hidden else self.of(inner, depth + 1)
         return made
 
@@ -114,7 +115,7 @@ class _Copy:
         made: list[Any] = []
         self._kept("[]")
         pair = len(value) == 2 and isinstance(value, (list, tuple)) and isinstance(value[0], str)
-        hidden = pair and (secret_name(value[0]) or secret_name(self._masker.text(value[0])))
+        hidden = pair and (secret_name(value[0]) or secret_name(self._text(value[0])))
         for inner in value:
             if self._full or (len(value) > self._bounds.items and len(made) >= self._bounds.items - 1):
                 made.append(MORE)
@@ -139,11 +140,11 @@ class _Copy:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
-            return self._masker.text(str.__str__(value))
+            return self._text(str.__str__(value))
         if isinstance(value, (bytes, bytearray)):
-            return self._masker.text(bytes(value[:_SCANNED]).decode("utf-8", "replace"))
+            return self._text(bytes(value[:_SCANNED]).decode("utf-8", "replace"))
         if isinstance(value, int):
             return MORE if value.bit_length() > 256 else MASK if is_card(str(value)) else int.__add__(value, 0)
         if isinstance(value, float):
-            return float.__add__(value, 0.0) if math.isfinite(value) else self._masker.text(float.__repr__(value))
-        return self._masker.text(f"<{type(value).__name__[:100]}>")
+            return float.__add__(value, 0.0) if math.isfinite(value) else self._text(float.__repr__(value))
+        return self._text(f"<{type(value).__name__[:100]}>")

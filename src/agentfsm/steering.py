@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentfsm.budgets import tokens_of
+from agentfsm.contract_rules import alarm
 from agentfsm.contracts import digest
 from agentfsm.conversation import build, prompt_of
 from agentfsm.decisions import Approve, AskModel, Await, End, Refuse, RunTool, RunTools
@@ -117,10 +118,8 @@ def tool_step(parts: Parts, draft: Draft, call: RunTool, stands_in_for: int | No
         tool_version=contract.version,
         stands_in_for=stands_in_for,
     )
-    if contract.deprecated is not None:
-        draft.note(
-            "deprecated", step=step.step_id, tool=call.tool, tool_version=contract.version, use=contract.deprecated
-        )
+    if row := alarm(contract, step.step_id):
+        draft.audit(row)
     return step
 
 

@@ -1,5 +1,8 @@
 """Prices: known ones are exact, unknown ones are unknown, and a bad list says all that is wrong with it."""
 
+import subprocess
+import sys
+
 import pytest
 
 from agentfsm.errors import DefinitionError
@@ -41,3 +44,56 @@ def test_a_file_that_is_no_list_of_prices_is_refused(tmp_path, text):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DefinitionError, match=r"prices\.yaml"):
         load_prices(path)
+
+
+def test_cached_input_has_its_own_price_where_there_is_one():
+    usage = Usage(input_tokens=1_000_000, output_tokens=0, cached_tokens=400_000)
+    price = load_prices({"a": {"input": 10, "cached": 1, "output": 0}, "b": {"input": 10, "output": 0}})
+    assert (price("a", usage), price("b", usage)) == (pytest.approx(6.4), pytest.approx(10))
+    assert price("a", usage.model_copy(update={"cached_tokens": 9_000_000})) == pytest.approx(1)
+
+
+def test_a_long_request_has_the_long_price_as_a_whole():
+    short, long = (Usage(input_tokens=n, output_tokens=1_000) for n in (100_000, 100_001))
+    name = "anthropic/claude-haiku-5-5"
+    assert cost_usd(name, short) == pytest.approx(100_000 * 0.1e-6 + 1_000 * 0.5e-6)
+    assert cost_usd(name, long) == pytest.approx(100_001 * 0.5e-6 + 1_000 * 2.5e-6)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"input": 1, "output": 1, "long": {"input": 1, "output": 1}},
+        {"input": 1, "output": 1, "long": {"above": 9, "input": 1, "output": -1}},
+        {"input": 1, "output": 1, "long": {"above": 9, "input": 1, "output": 1, "long": {}}},
+        {"input": 1, "output": 1, "above": 9},
+        {"input": 1, "output": 1, "cashed": 1},
+        {"input": float("nan"), "output": 1},
+    ],
+)
+def test_an_entry_that_says_too_little_or_too_much_is_refused(entry):
+    with pytest.raises(DefinitionError, match="m: expected"):
+        load_prices({"m": entry})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models:\n  a: &x {input: 1, output: 1}\n  b: *x\n", r"prices\.yaml:3: alias"),
+        (
+            "models:\n  a: {input: 1, output: 1}\n  a: {input: 9, output: 1}\n",
+            r"prices\.yaml:3: key 'a' is given twice",
+        ),
+        ("models: " + "[" * 10_000, "levels deep"),
+    ],
+)
+def test_a_hostile_file_is_refused_with_its_line(tmp_path, text, said):
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(DefinitionError, match=said):
+        load_prices(path)
+
+
+def test_prices_cost_no_import_of_yaml_before_they_are_asked_for():
+    code = "import agentfsm.prices, sys; sys.exit('yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

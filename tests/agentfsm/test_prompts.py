@@ -4,7 +4,7 @@ import pytest
 
 from agentfsm.agents import business_account, support_refund
 from agentfsm.errors import DefinitionError
-from agentfsm.prompts import Prompt, load_prompts
+from agentfsm.prompts import MOST_BYTES, Prompt, load_prompts
 
 
 def test_each_version_is_a_file_of_its_own(tmp_path):
@@ -38,3 +38,18 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_the_shipped_agents_speak_from_files(agent):
     assert agent.WORKFLOW.main_prompt == agent.PROMPT
     assert agent.PROMPT.text == agent.WORKFLOW.instructions
+
+
+def test_how_an_editor_ends_lines_and_marks_texts_changes_nothing(tmp_path):
+    (tmp_path / "a.v1.md").write_bytes(b"one\ntwo\n")
+    (tmp_path / "b.v1.md").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    found = load_prompts(tmp_path)
+    assert found["a", 1].text == found["b", 1].text == "one\ntwo"
+
+
+def test_a_text_that_is_too_long_is_not_read(tmp_path):
+    (tmp_path / "long.v1.md").write_text("é" * MOST_BYTES)
+    (tmp_path / "right.v1.md").write_text("x" * MOST_BYTES)
+    with pytest.raises(DefinitionError, match=r"long\.v1\.md: more than 200,000 bytes") as raised:
+        load_prompts(tmp_path)
+    assert "right" not in str(raised.value)

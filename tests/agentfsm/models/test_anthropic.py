@@ -64,7 +64,7 @@ def ask(reply: Any, request: ModelRequest = REQUEST, **options: Any) -> Any:
 
     async def main() -> Any:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-            model = AnthropicMessages(client, model="claude-opus-5", api_key="k", **options)
+            model = AnthropicMessages(client, **{"model": "claude-opus-5", "api_key": "k", **options})
             return await model.complete(request), sent[-1]
 
     return asyncio.run(main())
@@ -230,15 +230,123 @@ def test_a_schema_that_no_decoder_can_be_bound_to_is_said_in_words(schema):
     assert json.dumps(schema, sort_keys=True, separators=(",", ":")) in body["system"]
 
 
-def test_pings_are_no_life():
-    class Pings(httpx.AsyncByteStream):
-        async def __aiter__(self):
-            yield BEGIN
-            while True:
-                await asyncio.sleep(0)
-                yield event("ping")
-
-    reply = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Pings())
+def error_of(status: int, **error: Any) -> ModelError:
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": "no", **error}}
     with pytest.raises(ModelError) as raised:
-        ask(reply, idle_s=0.02)
-    assert raised.value.code == "silent"
+        ask(httpx.Response(status, json=body, headers={"retry-after": "3"}))
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (400, {"message": "Your credit balance is too low to access the Anthropic API."}, "insufficient_quota"),
+        (402, {"type": "billing_error"}, "insufficient_quota"),
+        (429, {"details": {"error_code": "enforced_spend_limit_reached"}}, "insufficient_quota"),
+        (400, {"message": "prompt is too long: 212410 tokens > 200000 maximum"}, "context_length_exceeded"),
+        (
+            400,
+            {"message": "input length and `max_tokens` exceed context limit: 190 + 64 > 200"},
+            "context_length_exceeded",
+        ),
+        (413, {"type": "request_too_large"}, "request_too_large"),
+        (404, {"type": "not_found_error"}, "not_found"),
+    ],
+)
+def test_what_no_later_attempt_can_mend_is_tried_once(status, error, code):
+    found = error_of(status, **error)
+    assert (found.code, found.transient, found.retry_after_s) == (code, False, None)
+
+
+def test_its_twins_are_tried_again():
+    assert error_of(429, type="rate_limit_error", message="slower, please").transient
+    assert error_of(429, type="rate_limit_error", details={"error_code": "ramp_limit_exceeded"}).transient
+    assert error_of(500, type="api_error", message="prompt is too long to be stored just now").transient
+
+
+@pytest.mark.parametrize(
+    "spliced",
+    [
+        BEGIN + BEGIN + TEXT + stop(0) + end(),
+        BEGIN + TEXT + BEGIN + TEXT + stop(0) + end(),
+        BEGIN + TEXT + start(0, type="text", text="") + stop(0) + end(),
+        BEGIN + TEXT + stop(0) + delta(0, type="text_delta", text="more") + end(),
+        BEGIN + TEXT + delta(0, type="input_json_delta", partial_json="{}") + stop(0) + end(),
+        BEGIN + delta(3, type="text_delta", text="more") + end(),
+        TEXT + stop(0) + end(),
+        BEGIN + start("0", type="text", text="") + end(),
+    ],
+)
+def test_pieces_of_two_attempts_are_no_message(spliced):
+    with pytest.raises(IncompleteTurn) as raised:
+        ask(spliced)
+    assert raised.value.transient
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"stop_reason": 5}, {"stop_reason": ["end_turn"]}, {"content": [{"type": "text", "text": 5}]}, {"content": None}],
+)
+def test_a_message_of_another_shape_is_an_error_of_the_model(part):
+    good = {"type": "message", "content": [], "stop_reason": "end_turn"}
+    with pytest.raises(ModelError) as raised:
+        ask(httpx.Response(200, json={**good, **part}), stream=False)
+    assert raised.value.transient
+
+
+def test_the_count_before_the_end_is_no_count():
+    uncounted = event("message_delta", delta={"stop_reason": "end_turn"}) + event("message_stop")
+    assert ask(BEGIN + TEXT + stop(0) + uncounted)[0].usage is None
+
+
+def test_all_kinds_of_input_are_counted_and_the_cached_told_apart():
+    usage = {"input_tokens": 5, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 20, "output_tokens": 1}
+    turn, _ = ask(event("message_start", message={"usage": usage}) + TEXT + stop(0) + end())
+    assert turn.usage == Usage(input_tokens=35, output_tokens=7, cached_tokens=20)
+
+
+SIGNED = (
+    start(0, type="thinking", thinking="")
+    + delta(0, type="thinking_delta", thinking="h")
+    + delta(0, type="thinking_delta", thinking="m")
+    + delta(0, type="signature_delta", signature="s1=")
+    + stop(0)
+)
+
+
+def given_back(turn: Any, model: str = "claude-opus-5") -> list[dict[str, Any]]:
+    """Return what the next request says the model has said."""
+    said = Message(role="assistant", text=turn.text, calls=turn.calls, opaque=turn.opaque)
+    answer = Message(role="tool", text="{}", call_id=turn.calls[0].id)
+    request = REQUEST.model_copy(update={"messages": (*REQUEST.messages, said, answer)})
+    _, sent = ask(BEGIN + TEXT + stop(0) + end(), request, model=model)
+    messages = json.loads(sent.content)["messages"]
+    TypeAdapter(list[MessageParam]).validate_python(messages)
+    return messages[1]["content"]
+
+
+def test_thinking_goes_back_unharmed_to_the_model_whose_it_is():
+    turn, _ = ask(BEGIN + SIGNED + CALL + end("tool_use"))
+    assert turn.text == ""
+    thought, called = given_back(turn)
+    assert thought == {"type": "thinking", "thinking": "hm", "signature": "s1="}
+    assert called["type"] == "tool_use"
+    assert [block["type"] for block in given_back(turn, model="claude-sonnet-5")] == ["tool_use"]
+
+
+def test_hidden_thinking_goes_back_as_well():
+    hidden = start(0, type="redacted_thinking", data="xyz") + stop(0)
+    turn, _ = ask(BEGIN + hidden + CALL + end("tool_use"))
+    assert given_back(turn)[0] == {"type": "redacted_thinking", "data": "xyz"}
+
+
+def test_thinking_that_cannot_be_given_back_as_it_was_is_left_out():
+    late = CALL.replace(b'"index": 1', b'"index": 0') + SIGNED.replace(b'"index": 0', b'"index": 1')
+    for stream in (BEGIN + THOUGHT + CALL, BEGIN + late):
+        turn, _ = ask(stream + end("tool_use"))
+        assert [block["type"] for block in given_back(turn)] == ["tool_use"]
+
+
+def test_a_user_who_said_nothing_is_still_heard():
+    _, sent = ask(BEGIN + TEXT + stop(0) + end(), ModelRequest(key="k", messages=(Message(role="user", text=" \n"),)))
+    assert json.loads(sent.content)["messages"] == [{"role": "user", "content": [{"type": "text", "text": "(empty)"}]}]

@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from agentfsm.errors import ModelError
 from agentfsm.models import failures, sse
 
 OK = {"content-type": "text/event-stream"}
@@ -167,35 +168,48 @@ def test_a_turn_that_was_cut_off_runs_no_tool_and_is_asked_for_again(world, wire
     assert world.lookups == [7]
 
 
-class Slow(httpx.AsyncByteStream):
-    """Sends what it has, then keeps alive for ever."""
-
-    def __init__(self, *parts, ping=b": ping\n\n"):
-        self.parts, self.ping, self.closed = parts, ping, False
-
-    async def __aiter__(self):
-        for part in self.parts:
-            yield part
-        while True:
-            await asyncio.sleep(0.002)
-            yield self.ping
-
-    async def aclose(self):
-        self.closed = True
+def test_a_call_in_the_old_form_is_a_call(world, wire):
+    old = wire.chunk(function_call={"name": "orders_lookup", "arguments": '{"order"'})
+    rest = wire.chunk(function_call={"arguments": ": 7}"})
+    world.script[0] = wire.stream(old, rest, wire.chunk("function_call"))
+    assert world.run().outcome == "success"
+    assert world.lookups == [7]
 
 
-EMPTY = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": null}]}\n\n'
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 9},
+        {"prompt_tokens": 9, "completion_tokens": 0},
+        {"prompt_tokens": -5, "completion_tokens": 9},
+        {"prompt_tokens": True, "completion_tokens": 9},
+        {"prompt_tokens": 9},
+        {"prompt_tokens": 9, "completion_tokens": 10**30},
+    ],
+)
+def test_a_count_that_cannot_be_is_a_missing_one(openai, usage):
+    body = {"choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": usage}
+    assert openai.ask(httpx.Response(200, json=body), stream=False).usage is None
 
 
-@pytest.mark.parametrize("ping", [b": ping\n\n", EMPTY], ids=["comment", "empty"])
-@pytest.mark.parametrize("limit", [{"first_event_s": 0.02}, {"idle_s": 0.02}], ids=str)
-def test_keep_alives_are_no_sign_of_life(world, limit, ping):
-    spoken = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n' if "idle_s" in limit else b""
-    slow = Slow(spoken, ping=ping)
-    world.first = [httpx.Response(200, headers=OK, stream=slow)]
-    assert asyncio.run(asyncio.wait_for(asyncio.to_thread(world.run, **limit), 5)).outcome == "success"
-    assert world.steps()[0][4] == "silent"
-    assert slow.closed
+def test_cached_input_is_told_apart(openai):
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
+    body = {"choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": usage}
+    assert openai.ask(httpx.Response(200, json=body), stream=False).usage.cached_tokens == 4
+
+
+@pytest.mark.parametrize("code", ["²", "99999999999999999999", 10**400, None, [], {}])
+def test_an_error_of_any_shape_is_an_error_of_the_model(openai, code):
+    with pytest.raises(ModelError) as raised:
+        openai.streams(b'data: {"error": {"code": %s, "message": 7}}\n\n' % json.dumps(code).encode()[:4000])
+    assert raised.value.transient
+
+
+def test_of_several_names_of_an_error_the_most_telling_one_counts(openai):
+    error = {"type": "invalid_request_error", "code": "context_length_exceeded"}
+    with pytest.raises(ModelError) as raised:
+        openai.ask(httpx.Response(400, json={"error": error}))
+    assert raised.value.code == "context_length_exceeded"
 
 
 def test_a_stream_cut_into_single_bytes_is_the_same_stream(world, wire):
@@ -278,7 +292,7 @@ def test_retry_after_is_read_in_all_its_forms():
     assert failures.retry_after({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
     date = email.utils.formatdate(time.time() + 100, usegmt=True)
     assert 90 < failures.retry_after({"retry-after": date}) <= 100
-    for unreadable in ("soon", "-1", "inf", "nan", ""):
+    for unreadable in ("soon", "-1", "inf", "nan", "", "Fri, 99 Dec 99999999999 23:59:59 GMT", "\0"):
         assert failures.retry_after({"retry-after": unreadable}) is None
 
 

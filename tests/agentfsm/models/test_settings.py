@@ -77,19 +77,118 @@ def test_the_api_that_demands_a_token_limit_gets_one():
     assert sent[0]["max_tokens"] == 10
 
 
-def test_an_answer_of_a_schema_is_asked_for_the_providers_way():
-    replies = [httpx.Response(200, json=GOOD)]
-    sent = []
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [
+        ("claude-opus-4-6", True),
+        ("claude-sonnet-4-5-20250929", True),
+        ("claude-opus-4-20250514", True),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-10", False),
+        ("claude-haiku-5-5", False),
+        ("anthropic.claude-sonnet-5-v1:0", False),
+        ("claude-fable-5-2", False),
+    ],
+)
+def test_the_newer_models_of_the_other_provider_are_not_sent_a_temperature(model, taken):
+    good = httpx.Response(200, json={"type": "message", "content": [], "stop_reason": "end_turn"})
+    sent, _ = talk([good], kind=AnthropicMessages, model=model, temperature=0.2)
+    assert ("temperature" in sent[0]) is taken
+
+
+@pytest.mark.parametrize(("model", "name"), [("gpt-5.4", "max_completion_tokens"), ("gpt-4o", "max_tokens")])
+def test_the_limit_has_the_name_that_the_model_knows(model, name):
+    sent, _ = talk([httpx.Response(200, json=GOOD)], model=model, max_tokens=9)
+    assert {key: value for key, value in sent[0].items() if key.startswith("max")} == {name: 9}
+
+
+def test_a_chat_variant_of_a_reasoning_family_takes_a_temperature():
+    sent, _ = talk([httpx.Response(200, json=GOOD)], model="gpt-5-chat-latest", temperature=0.2)
+    assert sent[0]["temperature"] == 0.2
+
+
+def test_a_limit_that_is_refused_under_both_names_is_not_sent():
+    replies = [refuses("max_tokens"), refuses("max_completion_tokens"), httpx.Response(200, json=GOOD)]
+    sent, errors = talk(replies, model="new", max_tokens=9, times=3)
+    assert [e.code for e in errors] == ["unsupported_parameter"] * 2
+    assert not [key for key in sent[2] if key.startswith("max")]
+
+
+@pytest.mark.parametrize(
+    ("message", "learned"),
+    [
+        ("`temperature` is deprecated for this model.", True),
+        ("temperature: Extra inputs are not permitted", True),
+        ("temperature: range: 0..1", False),
+        ("messages.0: unknown role", False),
+        ("my_temperature_2 is unknown", False),
+    ],
+)
+def test_a_refusal_in_words_alone_teaches_as_well(message, learned):
+    error = {"type": "invalid_request_error", "message": message}
+    refusal = httpx.Response(400, json={"type": "error", "error": error})
+    _, errors = talk([refusal], kind=AnthropicMessages, model="claude-sonnet-4-6", temperature=0.2)
+    assert errors[0].code == ("unsupported_parameter" if learned else "bad_request")
+    assert errors[0].transient is learned
+
+
+def test_what_is_learned_holds_for_calls_that_were_already_under_way():
+    async def main():
+        both_sent = asyncio.Barrier(2)
+
+        async def answer(request):
+            if "temperature" in json.loads(request.content):
+                await both_sent.wait()
+                return refuses("temperature")
+            return httpx.Response(200, json=GOOD)
+
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            model = OpenAIChat(client, model="new", stream=False, temperature=0.2)
+            found = await asyncio.gather(*(model.complete(REQUEST) for _ in "ab"), return_exceptions=True)
+            return found, await model.complete(REQUEST)
+
+    found, turn = asyncio.run(main())
+    assert [(e.code, e.transient, e.fields["status"]) for e in found] == [("unsupported_parameter", True, 400)] * 2
+    assert turn.text == "yes"
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def test_an_answer_of_a_schema_is_asked_for_the_providers_way_or_in_words(openai):
+    asked = openai.request(answer=SCHEMA)
+    openai.says("{}", asked)
+    body = json.loads(openai.sent[0])
+    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+
+    sent, replies = [], [refuses("response_format"), httpx.Response(200, json=GOOD)]
 
     def answer(request):
         sent.append(json.loads(request.content))
-        return replies[0]
+        return replies[len(sent) - 1]
 
     async def main():
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-            await OpenAIChat(client, model="m", stream=False).complete(
-                REQUEST.model_copy(update={"answer": {"type": "object"}})
-            )
+            model = OpenAIChat(client, model="new", stream=False)
+            with pytest.raises(ModelError, match="response_format"):
+                await model.complete(asked)
+            await model.complete(asked)
 
     asyncio.run(main())
-    assert sent[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "response_format" not in sent[1]
+    assert '"required":["n"]' in sent[1]["messages"][0]["content"]
+
+
+def test_a_model_says_what_it_was_made_with_and_no_secret(provider):
+    model = provider.client(
+        httpx.AsyncClient(),
+        model="gpt-5",
+        base_url="https://user:hidden@h.test?key=hidden",
+        api_key="hidden",
+        max_tokens=9,
+    )
+    described = model.describe()
+    assert described["name"] == model.name == f"{provider.client.provider}/gpt-5"
+    assert described["max_tokens"] == 9
+    assert "temperature" in described["refused"]
+    assert "hidden" not in json.dumps(described)
