@@ -59,8 +59,12 @@ class Worker:
     async def until_idle(self) -> None:
         """Work until a look finds nothing to do."""
         with leases.owner() as owner:
-            while await self._take(owner) or self._tasks:
-                if self._tasks:
+            busy = True
+            while busy:
+                busy = bool(self._tasks)  # one that ends while the look is under way may leave something to do
+                if await self._take(owner):
+                    busy = True
+                elif self._tasks:
                     await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _take(self, owner: str) -> bool:
