@@ -130,9 +130,12 @@ class Runtime:
         again = await self._desk.known(request_id)
         return await self._desk.drive(again, waited=again.version == task.version)
 
-    async def drive_claimed(self, task: Task, owner: str) -> TaskResult:
-        """Go on with a task that `Store.claim` has given to `owner`."""
-        return await self._desk.carry(task, owner, claimed=True)
+    async def drive_claimed(self, task: Task, owner: str, *, patience_s: float = float("inf")) -> TaskResult:
+        """Go on with a task that `Store.claim` has given to `owner`; pauses above `patience_s` are left to the store.
+
+        When cancelled, the task is left to its lease, for somebody else to take up.
+        """
+        return await self._desk.carry(task, owner, claimed=True, patience_s=patience_s)
 
     async def deliver(
         self, *, request_id: str, source: str, event_id: str, kind: str, payload: object = None

@@ -287,7 +287,7 @@ def test_the_model_is_told_of_approvals_and_of_what_to_use_instead():
 
 def test_a_call_of_a_deprecated_tool_raises_an_alarm_and_one_of_its_successor_does_not():
     row = alarm(replace(REFUND, deprecated="payments.refund@2"), 4)
-    facts = {"tool": "payments.refund", "version": 1, "use": "payments.refund@2"}
+    facts = {"tool": "payments.refund", "tool_version": 1, "use": "payments.refund@2"}
     assert row == {"kind": "deprecated", "step": 4, **facts}
     assert alarm(replace(REFUND, version=2), 4) is None
 

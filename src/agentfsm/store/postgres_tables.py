@@ -42,7 +42,7 @@ TABLES = (
         ended BOOLEAN NOT NULL GENERATED ALWAYS AS (fsm_state IN ('DONE', 'FAILED')) STORED,
         due_at DOUBLE PRECISION GENERATED ALWAYS AS (CASE
             WHEN fsm_state IN ('DONE', 'FAILED') THEN NULL
-            WHEN cancel_requested THEN 0.0
+            WHEN cancel_requested AND ending IS NULL THEN 0.0
             WHEN next_run_at IS NULL AND fsm_state <> 'WAITING_EXTERNAL' THEN created_at
             ELSE next_run_at END) STORED
     ) WITH (fillfactor = 60)
