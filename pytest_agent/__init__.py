@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_agent.adapters.agentfsm import AgentFsm
+    from pytest_agent.adapters.arrivals import Arrival
     from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
     from pytest_agent.clock import Clock
     from pytest_agent.errors import LeftoverTurns, PytestAgentError, UnansweredCall, UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AgentFsm": "pytest_agent.adapters.agentfsm",
     "AgentRunner": "pytest_agent.adapters.runner",
+    "Arrival": "pytest_agent.adapters.arrivals",
     "Clock": "pytest_agent.clock",
     "Ledger": "pytest_agent.sandbox",
     "LeftoverTurns": "pytest_agent.errors",
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "AgentFsm",
     "AgentRunner",
+    "Arrival",
     "Clock",
     "Ledger",
     "LeftoverTurns",

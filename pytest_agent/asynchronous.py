@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 
 import pytest
 
@@ -17,8 +16,7 @@ def run_coroutine_test(item: pytest.Function) -> bool | None:
     """
     if type(item).__module__.startswith("pytest_asyncio") or item.funcargs.get("anyio_backend") is not None:
         return None
-    wanted = inspect.signature(item.obj).parameters
-    arguments = {name: item.funcargs[name] for name in wanted if name in item.funcargs}
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
     with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
         runner.run(item.obj(**arguments))
     return True

@@ -6,6 +6,7 @@ Name resolution is guarded too: on a machine without a network it fails first, w
 from __future__ import annotations
 
 import errno
+import functools
 import ipaddress
 import os
 import socket
@@ -32,7 +33,11 @@ def is_loopback(host: object) -> bool:
     """Whether a host name or address is this machine."""
     if host is None or host in ("", b""):
         return True
-    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    return _is_this_machine(host.decode("ascii", "replace") if isinstance(host, bytes) else str(host))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_this_machine(text: str) -> bool:
     name = text.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -138,7 +143,9 @@ def _foreign(sock: socket.socket, address: object) -> tuple[object, object] | No
 
 
 def _take_proxies() -> dict[str, str]:
-    names = [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
+    # The cheap question first: this is asked of every variable, twice in each phase.
+    likely = [name for name in os.environ if name[-1:] in "yY"]
+    names = [name for name in likely if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
     return {name: os.environ.pop(name) for name in names}
 
 

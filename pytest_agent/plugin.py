@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_agent.run import Run
     from pytest_agent.sandbox import Sandbox
 
-_FIXTURES = ("clock", "llm", "run_agent", "sandbox", "_agent_run")
+_FIXTURES = ("clock", "llm", "run_agent", "sandbox")
 _OURS = pytest.StashKey[bool]()
 
 
@@ -192,33 +192,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def _agent_run(request: pytest.FixtureRequest) -> Run:
-    from pytest_agent.chaos.phases import run_of
-
-    return run_of(request.node)
-
-
-@pytest.fixture
-def clock(_agent_run: Run) -> Clock:
+def clock() -> Clock:
     """The virtual clock of this test: sleeping costs nothing, and `clock.advance(s)` moves time by hand."""
-    return _agent_run.clock
+    return _run().clock
 
 
 @pytest.fixture
-def llm(_agent_run: Run) -> ScriptedModel:
+def llm() -> ScriptedModel:
     """The model that every client in this process talks to: `llm.says(call("lookup", id=7), "Done.")`."""
-    return _agent_run.llm
+    return _run().llm
 
 
 @pytest.fixture
-def sandbox(_agent_run: Run) -> Sandbox:
+def sandbox() -> Sandbox:
     """Tools with a ledger of what they changed: `@sandbox.tool("payments.refund", effect=True)`."""
-    return _agent_run.sandbox
+    return _run().sandbox
 
 
 @pytest.fixture
-def run_agent(_agent_run: Run) -> AgentRunner:
+def run_agent() -> AgentRunner:
     """Call the agent through this where it can be restarted, or says itself how it ended."""
     from pytest_agent.adapters.runner import AgentRunner
 
-    return AgentRunner(_agent_run.seams)
+    return AgentRunner(_run().seams)
+
+
+def _run() -> Run:
+    from pytest_agent.chaos.world import run_that_is_on
+
+    return run_that_is_on()

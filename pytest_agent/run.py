@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import random
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class _SeededOs:
         return getattr(os, name)
 
 
+@functools.lru_cache(maxsize=8)
+def _seeded(seed: str) -> tuple[Any, ...]:
+    """The state of `random` out of a seed; it is the same for all runs of a test."""
+    return random.Random(seed).getstate()  # noqa: S311 - as above
+
+
 class Run:
     """What one execution of a test stands in. Made before its fixtures, closed after them."""
 
@@ -69,30 +75,30 @@ class Run:
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
-        self._random = random.getstate()
-        random.seed(f"{seed}:{test}")
-        self._own_random = random.getstate()
+        self.random_state = _seeded(f"{seed}:{test}")
+        """What `random` begins the next phase with."""
         self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
-        random.setstate(self._random)
         self.trace.append(RunStarted(test=test, schedule=str(schedule), seed=seed))
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """The world is in place: virtual time, scripted model, guard, seeded randomness. For one phase of the test."""
+    def inside(self) -> ExitStack:
+        """Put the world in place: virtual time, scripted model, guard, seeded randomness. For one phase of the test.
+
+        What it gives takes the world down again: at the end of a `with` block, or by `close`.
+        """
         with ExitStack() as undo:
             for part in (self.clock, self._guard, self._intercept):
                 part.install()
                 undo.callback(part.uninstall)
-            outer, outer_os = random.getstate(), uuid.os  # type: ignore[attr-defined]
-            random.setstate(self._own_random)
+            undo.callback(self._give_back, random.getstate(), uuid.os)  # type: ignore[attr-defined]
+            random.setstate(self.random_state)
             # `uuid4` takes its bytes from there, also where it was imported by name.
             uuid.os = self._seeded_os  # type: ignore[attr-defined]
-            try:
-                yield
-            finally:
-                self._own_random = random.getstate()
-                random.setstate(outer)
-                uuid.os = outer_os  # type: ignore[attr-defined]
+            return undo.pop_all()
+
+    def _give_back(self, outer_random: tuple[Any, ...], outer_os: object) -> None:
+        self.random_state = random.getstate()
+        random.setstate(outer_random)
+        uuid.os = outer_os  # type: ignore[attr-defined]
 
     def body_ended(self, error: BaseException | None) -> None:
         """Record how the test's own function ended, and what that claims where the agent claimed nothing itself."""

@@ -27,13 +27,13 @@ class Event:
     """One thing that happened. `seq` counts from 1 in its run; `t_s` is virtual seconds since the run began."""
 
     kind: ClassVar[str] = ""
+    names: ClassVar[tuple[str, ...]] = ()
     seq: int = 0
     t_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The event as plain JSON data, `kind` included."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {"kind": self.kind, **values}
+        return {"kind": self.kind, **{name: getattr(self, name) for name in self.names}}
 
 
 EventT = TypeVar("EventT", bound=Event)
@@ -46,6 +46,7 @@ def _event(kind: str) -> Callable[[type[EventT]], type[EventT]]:
     def register(cls: type[EventT]) -> type[EventT]:
         made = dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
         made.kind = kind
+        made.names = tuple(field.name for field in dataclasses.fields(made))
         _KINDS[kind] = made
         return made
 
@@ -163,12 +164,16 @@ class StoreCommitted(Event):
 
 @_event("event_delivered")
 class EventDelivered(Event):
-    """Something from outside was handed to the agent, and the agent acknowledged it."""
+    """Something from outside was handed to the agent, and the agent acknowledged it.
+
+    `fields` says that its payload is an object, which may have further fields.
+    """
 
     site: str
     source: str
     event_id: str
     event: str
+    fields: bool = False
 
 
 @_event("agent_event")
@@ -255,12 +260,16 @@ class Trace:
         self.events: list[Event] = []
 
     def append(self, event: Event) -> None:
-        """Number and stamp the event, keep it, and write its line."""
+        """Number and stamp the event, keep it, and write its line. Raises ValueError for one that is kept already."""
+        if event.seq:
+            raise ValueError(f"event {event.seq} of a trace is appended once more: {event!r}; make a new one")
         with self._lock:
-            stamped = dataclasses.replace(event, seq=len(self.events) + 1, t_s=round(self._clock.elapsed_s, 6))
-            self.events.append(stamped)
+            # The event itself and not a copy: it is nobody's yet.
+            object.__setattr__(event, "seq", len(self.events) + 1)
+            object.__setattr__(event, "t_s", round(self._clock.elapsed_s, 6))
+            self.events.append(event)
             if self._file is not None:
-                self._file.write(stamped)
+                self._file.write(event)
 
     def go_on(self, events: Iterable[Event], file: TraceFile) -> None:
         """Continue the run of an earlier process, in its file: its events take the place of those so far."""
@@ -280,8 +289,10 @@ class TraceFile:
 
     def __init__(self, path: Path, *, go_on: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if go_on else os.O_TRUNC)
-        self._fd: int | None = os.open(path, flags, 0o644)
+        if not go_on:
+            # Not cut to nothing: ext4 sends to the disk what is then written anew.
+            path.unlink(missing_ok=True)
+        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.path = path
 
     def write(self, event: Event) -> None:
@@ -305,9 +316,9 @@ class TraceFile:
 def dump_line(event: Event) -> bytes:
     """The event as one line of JSON, newline included. What JSON cannot say is written as its `repr`."""
     try:
-        text = _dumps(event.to_dict())
+        text = _JSON.encode(event.to_dict())
     except (TypeError, ValueError, RecursionError):
-        text = _dumps(plain(event.to_dict()))
+        text = _JSON.encode(plain(event.to_dict()))
     # Only a lone surrogate does not encode, and `\udc80` is how JSON spells it.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -361,8 +372,7 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub("", text)
 
 
-def _dumps(data: object) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, default=safe_repr, separators=(",", ":"))
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=safe_repr, separators=(",", ":"))
 
 
 def _excerpt(line: bytes | str) -> str:

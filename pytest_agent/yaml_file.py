@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pytest_agent.errors import UsageError, did_you_mean
+from pytest_agent.problems import say_problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 30
@@ -71,14 +72,13 @@ class YamlFile:
             # pydantic adds its own labels, such as the name of a function or of a type: they are nowhere in the file.
             if (*inner, part) in self.lines:
                 inner = (*inner, part)
-        message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, item["loc"][:-1]))
             message = f"unknown key {item['loc'][-1]!r}.{did_you_mean(str(item['loc'][-1]), known)}"
         elif item["type"] == "missing":
             message = f"key {item['loc'][-1]!r} is missing; add it"
         else:
-            message = f"{message[0].lower()}{message[1:]}, found {_short(item['input'])}"
+            message = say_problem(item, sorted(_fields_at(model, item["loc"])))
         return str(self.error(inner, message))
 
 
@@ -219,11 +219,6 @@ def _short_tag(tag: str) -> str:
 
 def _kind(node: yaml.Node) -> str:
     return f"a {type(node).__name__.removesuffix('Node').lower()}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _fields_at(model: Any, place: tuple[int | str, ...]) -> set[str]:

@@ -169,6 +169,15 @@ def test_numbers_and_times():
     assert len(list(trace.of(Unanswered))) == 3
 
 
+def test_one_event_is_kept_once():
+    trace = Trace(Still())
+    event = Unanswered(detail="x")
+    trace.append(event)
+    with pytest.raises(ValueError, match=r"event 1 .* appended once more: .*detail='x'.*; make a new one"):
+        trace.append(event)
+    assert len(trace.events) == 1
+
+
 def test_numbers_from_many_threads_are_gap_free_and_in_the_order_of_the_file(tmp_path):
     with TraceFile(tmp_path / "trace.jsonl") as file:
         trace = Trace(Still(), file)

@@ -167,10 +167,7 @@ class Tree(BaseModel):
         ),
         (
             "title: a\nmaybe:\n  amount: many",
-            [
-                "x.yaml:3 maybe.amount: input should be a valid integer, "
-                "unable to parse string as an integer, found 'many'"
-            ],
+            ["x.yaml:3 maybe.amount: expected a whole number, found 'many'; change it"],
         ),
         (
             "title: a\nmaybe: {amount: 1, naem: b}",
@@ -186,8 +183,8 @@ class Tree(BaseModel):
         (
             "title: a\nleaves: [{amount: 1, name: [1]}]",
             [
-                "x.yaml:2 leaves[0].name: input should be a valid string, found [1]",
-                "x.yaml:2 leaves[0].name: input should be a valid integer, found [1]",
+                "x.yaml:2 leaves[0].name: expected text, found [1]; change it",
+                "x.yaml:2 leaves[0].name: expected a whole number, found [1]; change it",
             ],
         ),
     ],

@@ -1,4 +1,4 @@
-"""One bare `BEGIN IMMEDIATE; INSERT; COMMIT` a step, WAL, synchronous FULL, in this thread: what durability costs alone."""
+"""A bare `BEGIN IMMEDIATE; INSERT; COMMIT` a step, WAL, synchronous FULL, in this thread: durability alone."""
 
 import sqlite3
 import sys

@@ -10,6 +10,8 @@ from langgraph.graph import END, START, StateGraph
 
 
 class Count(TypedDict):
+    """The state of the graph."""
+
     n: int
 
 

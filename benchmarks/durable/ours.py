@@ -14,6 +14,8 @@ from agentfsm.store import open_store
 
 
 class Number(BaseModel):
+    """What goes in, and what comes out."""
+
     n: int
 
 
@@ -64,4 +66,5 @@ async def main(url: str, tasks: int, at_once: int) -> None:
     await store.close()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]) // 10, int(sys.argv[3])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]) // 10, int(sys.argv[3])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ import httpx
 from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
 from agentfsm.errors import StoreError, UnknownTask
 from agentfsm.ports import Store
-from pytest_agent.adapters.arrivals import Arrival, Mailbox
-from pytest_agent.faults.effect import StoreEffect
+from pytest_agent.adapters.arrivals import CONTROL, Arrival, Mailbox
+from pytest_agent.faults.effect import Delivered, StoreEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.sandbox import Sandbox
-from pytest_agent.trace import AgentEvent, EventDelivered, StoreCommitted
+from pytest_agent.trace import AgentEvent, StoreCommitted
 
 Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 
@@ -35,13 +36,13 @@ class ObservedStore:
         self._seams = seams
         self._next = committed
 
-    async def commit(self, change: Commit) -> int:
+    async def commit(self, change: Commit) -> Any:
         """Commit in between the two places at which the process can die."""
         n = self._next()
         before = Site("store", "commit", n, phase="before")
         await self._reach(before)
         await self._strike(before)
-        version = await self._store.commit(change)
+        receipt = await self._store.commit(change)
         site = Site("store", "commit", n, phase="after")
         finished = [step.key for step in change.finished if step.status == "success"]
         for place in (before, site):
@@ -56,7 +57,7 @@ class ObservedStore:
             )
         await self._reach(site)
         await self._strike(site)
-        return version
+        return receipt
 
     async def _reach(self, site: Site) -> None:
         still_s = self._seams.reach(site)
@@ -79,13 +80,16 @@ class ObservedStore:
         return getattr(self._store, name)
 
 
-def shipped_agent(build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = ()) -> AgentFsm:
+def shipped_agent(
+    build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = (), *, dry_run: bool = False
+) -> AgentFsm:
     """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder."""
     model = OpenAIChat(shared_http(), model="scripted", api_key="scripted")
     return AgentFsm(
         lambda store, observer: build(store=store, model=model, tools=sandbox.tools, observer=observer),
         lambda: SQLiteStore(sandbox.folder / "tasks.db"),
         arrivals=arrivals,
+        dry_run=dry_run,
     )
 
 
@@ -110,7 +114,9 @@ class AgentFsm:
         *,
         request_id: str = "task-1",
         arrivals: Sequence[Arrival] = (),
+        dry_run: bool = False,
     ) -> None:
+        self._dry_run = dry_run
         self._mailbox = Mailbox(arrivals)
         self._build = build
         self._open_store = open_store
@@ -132,13 +138,13 @@ class AgentFsm:
             "text": self._text,
             "commits": self._commits,
             "lives": self._lives,
-            "acknowledged": self._mailbox.acknowledged,
+            "mailbox": self._mailbox.snapshot(),
         }
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from what `snapshot` gave."""
         self._text, self._commits, self._lives = data["text"], data["commits"], data["lives"]
-        self._mailbox.acknowledged = data["acknowledged"]
+        self._mailbox.restore(data["mailbox"])
 
     async def start(self, seams: Seams, text: str) -> Any:
         """Run the task in a new process."""
@@ -156,9 +162,9 @@ class AgentFsm:
             observed: Any = ObservedStore(store, seams, self._count, self._lives)
             runtime = self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
             result = await self._enter(runtime)
-            for site, arrival in self._mailbox.waiting():
-                result = await self._deliver(runtime, seams, site, arrival)
-            return result
+            if self._mailbox.is_empty:
+                return result
+            return await self._mailbox.deliver(seams, functools.partial(self._hand_over, runtime, store))
         finally:
             await store.close()
 
@@ -167,21 +173,19 @@ class AgentFsm:
             # Waits for the lease of the process before; its task may not have been stored at all.
             with contextlib.suppress(UnknownTask):
                 return await runtime.resume(self._request_id)
-        return await runtime.run(request_id=self._request_id, text=self._text)
+        return await runtime.run(request_id=self._request_id, text=self._text, dry_run=self._dry_run)
 
-    async def _deliver(self, runtime: Runtime, seams: Seams, site: Site, arrival: Arrival) -> Any:
-        seams.check_alive()
-        result = await runtime.deliver(
+    async def _hand_over(self, runtime: Runtime, store: Store, event: Delivered) -> Any:
+        if event.source == CONTROL:
+            await store.set_control(event.payload["key"], event.payload["value"], time.time())
+            return await runtime.resume(self._request_id)
+        return await runtime.deliver(
             request_id=self._request_id,
-            source=arrival.source,
-            event_id=arrival.event_id,
-            kind=arrival.kind,
-            payload=arrival.payload,
+            source=event.source,
+            event_id=event.event_id,
+            kind=event.kind,
+            payload=event.payload,
         )
-        seams.trace.append(
-            EventDelivered(site=str(site), source=arrival.source, event_id=arrival.event_id, event=arrival.kind)
-        )
-        return result
 
     def _count(self) -> int:
         self._commits += 1

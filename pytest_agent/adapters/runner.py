@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from pytest_agent.adapters.arrivals import Arrival, Mailbox
 from pytest_agent.adapters.groups import heart
 from pytest_agent.errors import RunAbort
+from pytest_agent.faults.effect import Delivered
 from pytest_agent.faults.seams import Seams
 from pytest_agent.outcome import Outcome, failure_claim, result_claim
 from pytest_agent.trace import AgentStarted, Trace
@@ -35,6 +39,7 @@ class AgentRunner:
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
+        self._arrived: Counter[str] = Counter()
 
     @property
     def trace(self) -> Trace:
@@ -79,6 +84,19 @@ class AgentRunner:
         self._seams.trace.append(result_claim(result, claims))
         return result
 
+    async def deliver(
+        self, handler: Callable[[Delivered], Any], /, *arrivals: Arrival, claims: Outcome | None = None
+    ) -> Any:
+        """Hand events from outside to a function of the agent, sync or async, each when the one before is done.
+
+        It gets each as a `Delivered`: `source`, `event_id`, `kind`, `payload`. What it returns last is returned; that
+        and what it raises claim the same as those of a call. The faults of the seam `event` act on the arrivals.
+        """
+        if claims is not None:
+            result_claim(None, claims)
+        mailbox = Mailbox(arrivals, self._arrived)
+        return await self._recorded(mailbox.deliver(self._seams, functools.partial(_handle, handler)), claims)
+
     async def _recorded(self, running: Awaitable[ResultT], claims: Outcome | None) -> ResultT:
         try:
             result = await running
@@ -119,6 +137,11 @@ class AgentRunner:
 
     def _started(self, life: int, description: dict[str, Any]) -> None:
         self._seams.trace.append(AgentStarted(life=life, description=description))
+
+
+async def _handle(handler: Callable[[Delivered], Any], event: Delivered) -> Any:
+    result = handler(event)
+    return await result if inspect.isawaitable(result) else result
 
 
 _DIED = object()

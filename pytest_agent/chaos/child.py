@@ -1,9 +1,10 @@
 """A process in which an agent lives until it kills itself: `python -m pytest_agent.chaos.child`.
 
 It imports everything once and then forks one real process for each life it is asked for, as a JSON line on standard
-input: `{"scenario": path, "folder": path, "kill_at": 7}`. The life counts the boundaries it passes: before and after
-each commit, model call and tool call. At the one it is to die at it kills itself with SIGKILL, which nothing in it can
-catch. What is outside the agent (the model's memory, the tools' world, the mail) lives on in `folder/world.json`.
+input: `{"scenario": path, "folder": path, "kill_at": 7, "schedule": ""}`. The life counts the boundaries it passes:
+before and after each commit, model call and tool call. At the one it is to die at it kills itself with SIGKILL, which
+nothing in it can catch. What is outside the agent (the model's memory, the tools' world, the mail) lives on in
+`folder/world.json`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from pytest_agent.adapters.agentfsm import AgentFsm, shared_http
 from pytest_agent.clock import VirtualEventLoop
 from pytest_agent.errors import UsageError
+from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.run import Run
 from pytest_agent.scenarios.check import find_build, read_scenario
@@ -34,7 +36,7 @@ from pytest_agent.yaml_file import YamlFile
 class Life:
     """One process of the agent, in the world that the ones before it left."""
 
-    def __init__(self, scenario: Path, folder: Path, kill_at: int | None) -> None:
+    def __init__(self, scenario: Path, folder: Path, kill_at: int | None, schedule: Schedule) -> None:
         self._folder = folder
         self._kill_at = kill_at
         self._passed = 0
@@ -44,8 +46,8 @@ class Life:
         later = self._world.exists()
         self._run = Run(
             scenario.stem,
-            schedule=Schedule(),
-            armed=(),
+            schedule=schedule,
+            armed=load_catalogue().arm(schedule),
             seed=0,
             trace_file=None if later else TraceFile(trace),
             ledger=folder / "ledger.jsonl",
@@ -119,7 +121,8 @@ def main() -> int:
 
 def _live(asked: dict[str, Any]) -> int:
     try:
-        Life(Path(asked["scenario"]), Path(asked["folder"]), asked["kill_at"]).run()
+        schedule = Schedule.parse(asked["schedule"]) if asked["schedule"] else Schedule()
+        Life(Path(asked["scenario"]), Path(asked["folder"]), asked["kill_at"], schedule).run()
     except BaseException:  # noqa: BLE001 - the process ends here in any case; its parent is told why
         traceback.print_exc()
         return 1

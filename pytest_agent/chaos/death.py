@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pytest_agent.errors import UsageError
+from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.faults.schedule import Schedule
 from pytest_agent.trace import Event, load_line
 
 MOST_LIVES = 20
@@ -43,10 +46,18 @@ class Ending:
 class Deaths:
     """Kills the agent of one scenario wherever it can die. A context manager: it holds a server of processes.
 
-    Raises RuntimeError where a process fails by itself, with what it printed.
+    The faults of `schedule`, in its text form, act on what arrives meanwhile. Raises RuntimeError where a process fails
+    by itself, with what it printed, and UsageError for a schedule that cannot be armed or that acts elsewhere.
     """
 
-    def __init__(self, scenario: Path, folder: Path) -> None:
+    def __init__(self, scenario: Path, folder: Path, schedule: str = "") -> None:
+        for armed in load_catalogue().arm(Schedule.parse(schedule)) if schedule else ():
+            if armed.effect.seam != "event":
+                raise UsageError(
+                    f"{armed.fault}: under real death only faults at event sites act, not at {armed.effect.seam}; "
+                    "remove it, or run it with --chaos-replay"
+                )
+        self._schedule = schedule
         self._scenario = scenario.resolve()
         self._folder = folder.resolve()
         self._server: subprocess.Popen[str] | None = None
@@ -93,7 +104,12 @@ class Deaths:
         server = self._server
         if server is None or server.stdin is None or server.stdout is None:
             raise RuntimeError("use this as a context manager: with Deaths(...) as deaths:")
-        asked = {"scenario": str(self._scenario), "folder": str(folder), "kill_at": kill_at}
+        asked = {
+            "scenario": str(self._scenario),
+            "folder": str(folder),
+            "kill_at": kill_at,
+            "schedule": self._schedule,
+        }
         server.stdin.write(json.dumps(asked) + "\n")
         server.stdin.flush()
         answer = server.stdout.readline()

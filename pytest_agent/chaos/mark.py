@@ -77,8 +77,9 @@ def _read_mark(item: pytest.Item) -> ChaosMark:
             f"{where} and @given are on one test: both run it many times, and neither can be outermost. "
             "Take the values from @pytest.mark.parametrize, or remove the mark"
         )
+    catalogue = load_catalogue()
     try:
-        load_catalogue().select(patterns)
+        catalogue.select(patterns)
     except UsageError as error:
         raise UsageError(f"{where}: faults: {error}") from None
     return ChaosMark(patterns, must_recover, reason)

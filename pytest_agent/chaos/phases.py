@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from _pytest.outcomes import Exit, OutcomeException, Skipped, XFailed
@@ -11,10 +11,8 @@ from _pytest.outcomes import Exit, OutcomeException, Skipped, XFailed
 from pytest_agent.adapters.groups import heart
 from pytest_agent.chaos.state import TestState, known_state, state_of
 from pytest_agent.chaos.world import world_of
-from pytest_agent.errors import PytestAgentError, UsageError
+from pytest_agent.errors import PytestAgentError
 from pytest_agent.run import Run
-
-_NO_RUN = pytest.StashKey[Exception]()
 
 
 class InvariantViolated(PytestAgentError, AssertionError):
@@ -35,38 +33,24 @@ def setup(item: pytest.Item) -> Iterator[None]:
 
     Where it cannot, pytest's own setup goes on all the same, and the test fails when it asks for the first fixture.
     """
+    run: Run | Exception
     try:
         run = state_of(item).new_run()
     except (PytestAgentError, OSError) as error:
-        item.stash[_NO_RUN] = error
-        yield
-        return
+        run = error
     with world_of(item.config).stand(run):
         yield
-
-
-def run_of(item: pytest.Item) -> Run:
-    """The run that is on, for the fixtures. Raises UsageError where they are asked for too late."""
-    if _NO_RUN in item.stash:
-        raise item.stash[_NO_RUN]
-    state = known_state(item)
-    if state is None or state.run is None:
-        raise UsageError(
-            f"{item.nodeid}: the fixtures of pytest-agent are there from the start of a test, and cannot be "
-            "had by request.getfixturevalue(); make them arguments of the test or of a fixture that it uses"
-        )
-    return state.run
 
 
 @contextmanager
 def teardown(item: pytest.Item) -> Iterator[None]:
     """Fixtures are undone in the world in which they were made."""
     state = known_state(item)
-    if state is None or state.run is None:
+    if state is None:
         yield
         return
     try:
-        with world_of(item.config).stand(state.run):
+        with world_of(item.config).stand(state.run) if state.run is not None else nullcontext():
             yield
     finally:
         state.run_over()

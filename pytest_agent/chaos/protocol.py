@@ -20,7 +20,6 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMar
     """Explore the test, or replay one schedule on it, and report it as one test."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     state = state_of(item)
-    state.many_runs = True
     try:
         _Protocol(item, nextitem, mark, state).run()
     finally:
@@ -31,7 +30,11 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMar
 def replay_option(config: pytest.Config) -> None:
     """Refuse a bad `--chaos-replay` before any test runs. Raises pytest.UsageError."""
     try:
-        load_catalogue().arm(_schedule(config))
+        catalogue = load_catalogue()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    try:
+        catalogue.arm(_schedule(config))
     except UsageError as error:
         raise pytest.UsageError(f"--chaos-replay: {error}") from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Event, ModelReplied, StoreCommitted, ToolCalled
+from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, ToolCalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class SeenSite:
 def list_sites(events: Sequence[Event]) -> list[SeenSite]:
     """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
+    arrived = [event for event in events if isinstance(event, EventDelivered)]
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
     said = False
@@ -34,14 +35,16 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
             # What the last turn that called any tools has called.
             called = [event] if said else [*called, event]
             said = False
-        for seen in _of(event, commits, called):
+        for seen in _of(event, commits, called, arrived):
             if seen.site.attempt == 1:
                 found.setdefault(seen.site, seen)
         said = said or isinstance(event, ModelReplied)
     return list(found.values())
 
 
-def _of(event: Event, commits: Sequence[Site], called: Sequence[ToolCalled]) -> list[SeenSite]:
+def _of(
+    event: Event, commits: Sequence[Site], called: Sequence[ToolCalled], arrived: Sequence[EventDelivered]
+) -> list[SeenSite]:
     if isinstance(event, ModelReplied):
         facts = {
             "streamed": event.streamed,
@@ -60,4 +63,9 @@ def _of(event: Event, commits: Sequence[Site], called: Sequence[ToolCalled]) -> 
         site = Site.parse(event.site)
         last = {"last": site.phase == "after" and site == commits[-1]}
         return [SeenSite(site.at_process(), last), SeenSite(site, {"phase": site.phase})]
+    if isinstance(event, EventDelivered):
+        # The same event once more is no other event: the two can change places and nobody would notice.
+        after = arrived[arrived.index(event) + 1 :][:1]
+        followed = any((other.source, other.event_id) != (event.source, event.event_id) for other in after)
+        return [SeenSite(Site.parse(event.site), {"followed": followed, "fields": event.fields})]
     return []

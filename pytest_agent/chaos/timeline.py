@@ -10,6 +10,7 @@ from pytest_agent.trace import (
     Died,
     EffectCommitted,
     Event,
+    EventDelivered,
     FaultApplied,
     ModelReplied,
     ModelRequested,
@@ -61,6 +62,8 @@ def _say(event: Event) -> str | None:
         case StoreCommitted():
             # Every commit has a site before it and one after it; what it wrote is told once.
             return f"{event.site.removesuffix('.after')}  {event.label}" if event.site.endswith(".after") else None
+        case EventDelivered():
+            return f"{event.site}  {event.event} {event.source}/{event.event_id} acknowledged"
         case Died():
             return "the process died"
         case OutcomeClaimed():

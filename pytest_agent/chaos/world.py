@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from pytest_agent.clock import keep, let_go
+from pytest_agent.errors import UsageError
 from pytest_agent.run import Run
 
 _KEY = pytest.StashKey["World"]()
 _LOOP_MAKERS = ("pytest_asyncio", "anyio")
+_on: Run | Exception | None = None
 
 
 class World:
@@ -30,28 +33,43 @@ class World:
         self._run: Run | None = None
         self._inside: ExitStack | None = None
         self._random: object = None
+        self._stepped_out = False
 
     @contextmanager
-    def stand(self, run: Run) -> Iterator[None]:
-        """Inside the run's world for one phase of its test."""
-        self._run = run
-        self._enter()
+    def stand(self, run: Run | Exception) -> Iterator[None]:
+        """Inside the run's world for one phase of its test. Where no run could be made: why, for the fixtures."""
+        global _on
+        outer, _on = _on, run
+        self._run = run if isinstance(run, Run) else None
         try:
+            self._enter()
             yield
         finally:
-            self._run = None
+            _on, self._run = outer, None
             self._leave()
 
     def _enter(self) -> None:
         if self._run is not None and self._inside is None:
-            self._inside = ExitStack()
-            self._inside.enter_context(self._run.inside())
-            self._random = random.getstate()
+            self._random = self._run.random_state
+            self._inside = self._run.inside()
 
     def _leave(self) -> None:
         if self._inside is not None:
             inside, self._inside = self._inside, None
             inside.close()
+
+    def _step_out(self) -> None:
+        """To where there is nothing of ours, not even what does nothing while no phase is on."""
+        if self._inside is not None:
+            self._leave()
+            let_go()
+            self._stepped_out = True
+
+    def _step_in(self) -> None:
+        if self._stepped_out:
+            self._stepped_out = False
+            keep()
+            self._enter()
 
     def _settle(self) -> None:
         """Undo what others, such as pytest-randomly, have done to `random` since the phase began."""
@@ -68,20 +86,33 @@ class World:
         self._settle()
         if self._inside is None or not _outlives(fixturedef):
             return (yield)
-        fixturedef.addfinalizer(self._enter)
-        self._leave()
+        fixturedef.addfinalizer(self._step_in)
+        self._step_out()
         try:
             return (yield)
         finally:
             # Finalizers run in reverse order: this one first, then what undoes the fixture, then the one above.
-            fixturedef.addfinalizer(self._leave)
-            self._enter()
+            fixturedef.addfinalizer(self._step_out)
+            self._step_in()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self) -> Generator[None, object, object]:
         """The test's own function starts with the random numbers that its seed gives it."""
         self._settle()
         return (yield)
+
+
+def run_that_is_on() -> Run:
+    """The run, for the fixtures: they would pay for `request` in every run, and have no other use for it.
+
+    Raises UsageError where they are asked for too late.
+    """
+    if isinstance(_on, Run):
+        return _on
+    raise _on or UsageError(
+        "the fixtures of pytest-agent are there from the start of a test, and cannot be had by "
+        "request.getfixturevalue(); make them arguments of the test or of a fixture that it uses"
+    )
 
 
 def world_of(config: pytest.Config) -> World:

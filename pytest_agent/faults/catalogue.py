@@ -17,6 +17,7 @@ from pytest_agent.faults.effect import Effect
 from pytest_agent.faults.effects import EFFECTS
 from pytest_agent.faults.schedule import Fault, Schedule
 from pytest_agent.faults.seams import Armed
+from pytest_agent.problems import say_problem
 from pytest_agent.yaml_file import Place, YamlFile, read_yaml
 
 Layer = Literal["transport", "content", "tool", "orchestration", "deploy"]
@@ -116,7 +117,7 @@ class Catalogue:
             if problem["type"] == "extra_forbidden":
                 known = sorted(type(effect).model_fields)
                 raise UsageError(f"{fault}: unknown parameter {key!r}.{did_you_mean(key, known)}") from None
-            raise UsageError(f"{fault}: {key}: {_lower(problem['msg'])}, found {problem['input']!r}") from None
+            raise UsageError(f"{fault}: {key}: {say_problem(problem)}") from None
 
 
 def load_catalogue(*folders: Path) -> Catalogue:
@@ -172,13 +173,9 @@ def _effect(file: YamlFile, place: Place, data: dict[str, Any]) -> Effect:
         elif problem["type"] == "missing":
             message = f"effect {name!r} needs the parameter {key!r}; add it"
         else:
-            message = f"{_lower(problem['msg'])}, found {problem['input']!r}"
+            message = say_problem(problem)
         raise file.error((*place, key), message) from None
 
 
 def _fits(entry: FaultEntry, pattern: str) -> bool:
     return fnmatch.fnmatchcase(entry.id, pattern) or fnmatch.fnmatchcase(f"{entry.layer}.{entry.id}", pattern)
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]

@@ -7,10 +7,12 @@ has nothing to act on: such a fault was *not applied*, which is never taken for 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from pytest_agent.faults.site import Site
 
 if TYPE_CHECKING:
     from pytest_agent.llm.reply import Reply
@@ -22,7 +24,8 @@ Facts = Mapping[str, Any]
 
 llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
 called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
-store: `phase`. process at a commit: `last`.
+store: `phase`. event: `followed` (whether another event comes after it) and `fields` (whether its payload is an
+object). process at a commit: `last`.
 """
 
 Seam = Literal["llm", "tool", "store", "event", "process"]
@@ -49,7 +52,7 @@ class Effect(BaseModel):
 
     def with_params(self, **params: object) -> Self:
         """The same effect with some parameters changed. Raises pydantic.ValidationError for bad ones."""
-        return type(self).model_validate({**self.model_dump(), **params})
+        return type(self).model_validate({**self.model_dump(), **params}) if params else self
 
 
 class LlmEffect(Effect):
@@ -75,14 +78,20 @@ class LlmEffect(Effect):
 class Delivered:
     """One delivery of an event, `delay_s` virtual seconds after the one before it. One event may come several times.
 
-    `source` and `event_id` together are the identity of the event.
+    `source` and `event_id` together are the identity of the event; `site` is where the harness stands as it comes.
     """
 
+    site: Site = field(compare=False)
     source: str
     event_id: str
     kind: str
-    payload: Mapping[str, Any]
+    payload: Any = None
     delay_s: float = 0.0
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What two deliveries of one event have in common."""
+        return self.source, self.event_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A site: one occurrence at a seam in one run, and its text form.
 
-    llm[conversation]#n/attempt    tool:name#n/attempt    store:commit#n.before|after    process@<site>
+    llm[conversation]#n/attempt    tool:name#n/attempt    store:commit#n.before|after    event:kind#n    process@<site>
 
 Parts that are 1 or default are left out: `llm#2`, `tool:payments.refund#1/2`. A site with no number stands for the
 first one: `tool:payments.refund`. Its identity is the logical call, never the order of arrival. What a name may not
@@ -33,7 +33,8 @@ _SEAMS = ("clock", "event", "llm", "store", "tcp", "tool")
 _NAMED = {"tool", "store", "event", "tcp"}
 _UNSAFE = re.compile(r"""[\s\x00-\x1f\x7f#;()@%\[\]/"'$`\\]""")
 _EXPECTED = (
-    "expected llm[conversation]#n/attempt, tool:name#n/attempt, store:commit#n.before|after or process@<site>, "
+    "expected llm[conversation]#n/attempt, tool:name#n/attempt, store:commit#n.before|after, event:kind#n "
+    "or process@<site>, "
     "such as 'tool:payments.refund#1'"
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply
@@ -51,7 +51,7 @@ class AnthropicMessages:
         """POST to any path that ends in /v1/messages, on any host."""
         return method == "POST" and path.rstrip("/").endswith("/v1/messages")
 
-    def decode(self, body: bytes, headers: dict[str, str]) -> ModelRequest:
+    def decode(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """The request, checked as far as the provider's own 400s go here: JSON, model, max_tokens, messages, roles."""
         try:
             data = json.loads(body)

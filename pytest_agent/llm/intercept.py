@@ -101,7 +101,7 @@ class HttpIntercept:
                 detail = self._nothing_answers(lib, request)
                 unanswered(self._trace, detail)
                 raise lib.ConnectError(detail, request=request)
-        answer = self._model.answer(codec, request.content, dict(request.headers))
+        answer = self._model.answer(codec, request.content, request.headers)
         if answer is None:
             raise UnansweredCall([event.detail for event in self._trace.of(Unanswered)][-1])
         return whole_response(lib, answer) if isinstance(answer, Reply) else answer

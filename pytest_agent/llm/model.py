@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_agent.errors import LeftoverTurns, RunAbort
@@ -92,7 +92,7 @@ class ScriptedModel:
         """The protocol a request speaks, or None."""
         return next((codec for codec in CODECS if codec.matches(method, path)), None)
 
-    def answer(self, codec: Codec, body: bytes, headers: dict[str, str]) -> Delivery | Reply | None:
+    def answer(self, codec: Codec, body: bytes, headers: Mapping[str, str]) -> Delivery | Reply | None:
         """The reply to one wire request; None where the script has nothing to say, and that is on record."""
         self._seams.check_alive()
         try:
@@ -222,7 +222,8 @@ class ScriptedModel:
             if changed_reply is not reply:
                 reply, harmed = changed_reply, True
                 self._seams.struck(fault, site, _describe_reply(reply))
-        return dataclasses.replace(reply, meant=_same_meaning(turn, said)), harmed
+        meant = _same_meaning(turn, said)
+        return (reply if reply.meant is meant else dataclasses.replace(reply, meant=meant)), harmed
 
     def _extra_call(self, call: LogicalCall, request: ModelRequest) -> str:
         turns = self._script.turns

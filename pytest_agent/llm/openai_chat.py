@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply
@@ -59,7 +59,7 @@ class OpenAIChat:
         """POST to any path that ends in /chat/completions, on any host: SDKs are pointed at many."""
         return method == "POST" and path.rstrip("/").endswith("/chat/completions")
 
-    def decode(self, body: bytes, headers: dict[str, str]) -> ModelRequest:
+    def decode(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
         """The request, checked as far as the provider's own 400s go here: JSON, model, messages and their roles."""
         try:
             data = json.loads(body)

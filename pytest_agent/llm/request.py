@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,8 +43,8 @@ class Codec(Protocol):
     def matches(self, method: str, path: str) -> bool:
         """Whether a request with this method and URL path is of this protocol."""
 
-    def decode(self, body: bytes, headers: dict[str, str]) -> ModelRequest:
-        """The request. Raises BadRequest for what the provider would refuse."""
+    def decode(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
+        """The request. `headers` are asked in lower case. Raises BadRequest for what the provider would refuse."""
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """The turn as this protocol says it, plain or streamed. `n` numbers the reply and makes its ids."""

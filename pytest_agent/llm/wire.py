@@ -10,6 +10,8 @@ from pytest_agent.llm.request import ModelRequest
 from pytest_agent.llm.turn import Turn, Usage
 
 WORDS = re.compile(r"\S+\s*|\s+")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 ARGUMENT_PIECE = 12
 """Characters of arguments in one event; providers send a few tokens at a time."""
 
@@ -33,13 +35,13 @@ def number(text: str | None) -> int:
 
 def canonical(data: object) -> bytes:
     """The same bytes for equal data, lone surrogates included."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _CANONICAL.encode(data).encode("utf-8", "surrogatepass")
 
 
 def dump(data: object) -> bytes:
     """JSON as providers send it."""
     # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return _JSON.encode(data).encode("utf-8", "backslashreplace")
 
 
 def retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:

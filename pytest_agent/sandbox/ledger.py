@@ -27,18 +27,22 @@ class Entry:
 
 
 class Ledger:
-    """The effects of one run, in the order of their commits."""
+    """The effects of one run, in the order of their commits. A run without effects has no file."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         self.path = path
         self.entries: list[Entry] = []
-        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o644)
+        self._fd: int | None = None
+        self._closed = False
 
     def commit(self, tool: str, arguments: Mapping[str, Any], key: str | None) -> Entry:
         """Write one effect. Raises RuntimeError after the run is over: nothing may act then."""
-        if self._fd is None:
+        if self._closed:
             raise RuntimeError(f"{tool} tried to change the world after the run was over")
+        if self._fd is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         entry = Entry(len(self.entries) + 1, tool, dict(arguments), key)
         line = {"n": entry.n, "tool": tool, "arguments": plain(entry.arguments), "key": key}
         os.write(self._fd, json.dumps(line).encode() + b"\n")
@@ -70,6 +74,7 @@ class Ledger:
 
     def close(self) -> None:
         """Idempotent."""
+        self._closed = True
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

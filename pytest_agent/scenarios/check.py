@@ -28,9 +28,10 @@ def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
     if scenario.expect not in OUTCOMES:
         hint = did_you_mean(scenario.expect, OUTCOMES)
         raise file.error(("expect",), f"unknown outcome {scenario.expect!r}.{hint}")
+    catalogue = load_catalogue()
     for index, pattern in enumerate(scenario.faults):
         try:
-            load_catalogue().select(pattern)
+            catalogue.select(pattern)
         except UsageError as error:
             raise file.error(("faults", index), str(error)) from None
     return file, scenario

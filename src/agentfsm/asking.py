@@ -15,7 +15,7 @@ from agentfsm.records import Inbound, Task
 
 
 class _Payload(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     id: str = Field(min_length=1)
     by: str = Field(min_length=1)

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import httpx
-
+from agentfsm import recovery
 from agentfsm.budgets import usage_of
 from agentfsm.contracts import Status
 from agentfsm.errors import ContractViolation, ModelError
 from agentfsm.ports import Model, Tool
 from agentfsm.prices import Price
-from agentfsm.recovery import LOST, NOT_SENT, Deadline, ErrorClass
+from agentfsm.recovery import Deadline, ErrorClass
 from agentfsm.turns import ModelRequest, Turn
 
 _STATUS: Mapping[str, ErrorClass] = {
@@ -68,7 +67,7 @@ async def call_model(model: Model, name: str, request: ModelRequest, deadline: D
         billed = error.transient and "status" not in error.fields
         reply = Reply(error=kind, code=error.code, reason=str(error), retry_after_s=error.retry_after_s)
         return reply._replace(**unseen()) if billed else reply
-    except LOST as error:
+    except recovery.lost() as error:
         code, reason = _lost_code(error), type(error).__name__
         return Reply(error=ErrorClass.TRANSIENT, code=code, reason=reason, **unseen())
     except Exception as error:  # noqa: BLE001 - a model is foreign code; its bug is this step's failure
@@ -84,9 +83,9 @@ async def call_tool(
             answer = await tool.query(key) if ask_first else None
             if answer is None:
                 answer = await tool.call(arguments, key)
-    except NOT_SENT as error:
+    except recovery.not_sent() as error:
         return not_sent("not_sent", reason=type(error).__name__)
-    except LOST as error:
+    except recovery.lost() as error:
         return lost(_lost_code(error), type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code; its bug is this step's failure
         return _raised(error)
@@ -94,8 +93,7 @@ async def call_tool(
 
 
 def _lost_code(error: BaseException) -> str:
-    silent = isinstance(error, (TimeoutError, httpx.TimeoutException))
-    return "timeout" if silent else "connection"
+    return "timeout" if recovery.silent(error) else "connection"
 
 
 def _raised(error: Exception) -> Reply:

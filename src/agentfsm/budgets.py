@@ -67,7 +67,11 @@ bounded `cost_usd`, `tools` (by name), `idle` (calls in a row without progress) 
 
 def plus(used: Used, **more: float) -> dict[str, Any]:
     """Return the meter moved on."""
-    return {**used, **{name: used.get(name, 0) + n for name, n in more.items() if n}}
+    moved = dict(used)
+    for name, n in more.items():
+        if n:
+            moved[name] = moved.get(name, 0) + n
+    return moved
 
 
 def plus_each(used: Used, group: str, name: str) -> dict[str, Any]:

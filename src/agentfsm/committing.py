@@ -1,12 +1,13 @@
 """Committing: one durable write, tried again where the store could not do its work.
 
 An acknowledgement may be lost after the write. So before another try the task is read again: if it is exactly
-what was to be written, under this worker's own name, the write is done.
+what was to be written, under this worker's own name, the write is done. The same where the other try meets a
+conflict: the first one may have reached the database only after it was read.
 """
 
 from __future__ import annotations
 
-from agentfsm.errors import StoreError
+from agentfsm.errors import Conflict, StoreError
 from agentfsm.parts import Parts
 from agentfsm.records import Commit, Receipt
 from agentfsm.recovery import Deadline
@@ -14,29 +15,45 @@ from agentfsm.recovery import Deadline
 
 async def commit(parts: Parts, change: Commit) -> Receipt:
     """Write it and tell the observer; return the receipt. Raise Conflict, or StoreError once it stays broken."""
-    own = Deadline.after(parts.clock, parts.limits.step_s)
-    attempt = 1
-    while True:
-        try:
-            receipt = await parts.store.commit(change)
-            break
-        except StoreError as error:
-            key = f"{change.task.request_id}:commit:{change.task.version}"
-            pause = parts.retry.pause(key, attempt, None, own)
-            if error.code != StoreError.default_code or pause is None:
-                raise
-            await parts.clock.sleep(pause)
-            attempt += 1
-            if await _written(parts, change):
-                receipt = Receipt(change.task.version + change.moves)
-                break
+    try:
+        receipt = await parts.store.commit(change)
+    except StoreError as error:
+        receipt = await _again(parts, change, error)
     parts.telling.tell(change, receipt.version)
     return receipt
 
 
-async def _written(parts: Parts, change: Commit) -> bool:
-    if change.moves:
-        found = await parts.store.load(change.task.request_id)
-        return found == change.task.but(version=change.task.version + 1)
-    event = change.event
-    return event is not None and await parts.store.event(event.source, event.event_id) == event
+async def _again(parts: Parts, change: Commit, error: StoreError) -> Receipt:
+    """Try until it is written or there is no time left; raise the last error then."""
+    own = Deadline.after(parts.clock, parts.limits.step_s)
+    key = f"{change.task.request_id}:commit:{change.task.version}"
+    attempt = 1
+    while True:
+        pause = parts.retry.pause(key, attempt, None, own) if error.passing else None
+        if pause is None:
+            raise error
+        await parts.clock.sleep(pause)
+        attempt += 1
+        try:
+            return await _written(parts, change) or await parts.store.commit(change)
+        except StoreError as again:
+            error = again
+        except Conflict:
+            receipt = await _written(parts, change)
+            if receipt is None:
+                raise
+            return receipt
+
+
+async def _written(parts: Parts, change: Commit) -> Receipt | None:
+    """Return the receipt of a change that is stored already."""
+    name, store = change.task.request_id, parts.store
+    found = await store.load(name)
+    if not change.moves:
+        event = change.event
+        if event is None or await store.event(event.source, event.event_id) != event:
+            return None
+    elif found != change.task.but(version=change.task.version + 1):
+        return None
+    last, _ = await store.controls()
+    return Receipt(change.task.version + change.moves, last, found is not None and found.cancel_requested)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentfsm.errors import ContractViolation, did_you_mean
 from agentfsm.schemas import unitless
@@ -40,6 +40,25 @@ def lint(contracts: Iterable[ToolContract]) -> list[str]:
                 for path in unitless(model)
             ]
     return found
+
+
+def told(contract: ToolContract) -> str:
+    """Return what a language model is told of the tool as a whole."""
+    notes = [contract.description]
+    if contract.needs_approval:
+        kind = "It destroys: it" if contract.destructive else "It"
+        notes.append(f"{kind} runs only after a person has approved the very call.")
+    if contract.deprecated:
+        notes.append(f"Deprecated, use instead: {contract.deprecated}.")
+    return " ".join(filter(None, notes))
+
+
+def alarm(contract: ToolContract, step_id: int) -> dict[str, Any] | None:
+    """Return the audit row that belongs to the intent of a call of a deprecated tool, else None."""
+    if contract.deprecated is None:
+        return None
+    facts = {"tool": contract.name, "tool_version": contract.version, "use": contract.deprecated}
+    return {"kind": "deprecated", "step": step_id, **facts}
 
 
 def _identity(contract: ToolContract) -> Iterator[str]:

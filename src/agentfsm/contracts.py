@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from agentfsm.contract_rules import faults_of
+from agentfsm.contract_rules import faults_of, told
 from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments, did_you_mean
 from agentfsm.schemas import always_json, json_schema, spoken
 
@@ -135,7 +135,7 @@ class ToolContract:
             "effects": list(self.effects),
             "compensates": self.compensates,
             "destructive": self.destructive,
-            "approval": self.approval or self.destructive,
+            "approval": self.needs_approval,
             "error_codes": sorted(self.error_codes),
             "deprecated": self.deprecated,
             "flag": self.flag,
@@ -151,20 +151,7 @@ class ToolContract:
 
     @functools.cached_property
     def _offer(self) -> dict[str, Any]:
-        notes = [self.description]
-        if self.destructive or self.approval:
-            kind = "It destroys: it" if self.destructive else "It"
-            notes.append(f"{kind} runs only after a person has approved the very call.")
-        if self.deprecated:
-            notes.append(f"Deprecated, use instead: {self.deprecated}.")
-        return {"name": self.name, "description": " ".join(filter(None, notes)), "parameters": spoken(self.input)}
-
-
-def alarm(contract: ToolContract) -> dict[str, Any] | None:
-    """Return the audit row that belongs to the intent of a call of a deprecated tool, else None."""
-    if contract.deprecated is None:
-        return None
-    return {"kind": "deprecated_tool", "tool": contract.name, "version": contract.version, "use": contract.deprecated}
+        return {"name": self.name, "description": told(self), "parameters": spoken(self.input)}
 
 
 def _as_json(model: type[BaseModel], value: BaseModel) -> dict[str, Any]:
@@ -194,13 +181,13 @@ def compact(value: Any) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return text that UTF-8 can hold: split surrogate pairs joined, lone surrogates replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Return text that every store can hold: split surrogate pairs joined, lone surrogates and NUL replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
 def digest(value: Any) -> str:
-    """Return the input hash of a plain value."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    """Return the input hash of a plain value: 128 bits of it, as hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
 
 
 def explain(error: ValidationError) -> str:

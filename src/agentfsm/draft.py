@@ -100,7 +100,8 @@ class Draft:
         self.insert(step)
         again = f" attempt {step.attempt}" if step.attempt > 1 else ""
         self.say(f"intent step {step.step_id}{again} {step.tool or 'model'}")
-        self.task = self.task.but(attempt=step.attempt)
+        if self.task.attempt != step.attempt:
+            self.task = self.task.but(attempt=step.attempt)
 
     def receive(self, event: Inbound, **told: Any) -> None:
         """Insert an event that a wait was for; `text` of `told` is what the model is told of it."""

@@ -51,9 +51,21 @@ class InputChanged(AgentError):
 
 
 class StoreError(AgentError):
-    """The store could not do its work (disk full, locked too long, closed). Nothing was written."""
+    """The store could not do its work. Nothing was written; what is stored is unharmed.
+
+    Codes that may pass by themselves (`passing`): `store`, `locked` (others wrote all the time), `unavailable` (no
+    connection, or it was lost: what was under way may have been written). Others: `disk_full`, `read_only`,
+    `cannot_open`, `not_a_store`, `corrupt_file`, `corrupt_row`, `newer_schema` (a newer program has to do it),
+    `old_schema` (run `agentfsm migrate`), `too_large`, `unstorable` (NUL, a lone surrogate, no plain JSON),
+    `store_closed`, `wrong_loop`, `store_url`.
+    """
 
     default_code = "store"
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same may succeed a little later."""
+        return self.code in {"store", "locked", "unavailable"}
 
 
 class UnknownTask(AgentError):

@@ -12,7 +12,8 @@ from agentfsm.states import TERMINAL, State
 from agentfsm.waits import EARLY
 from agentfsm.workflow import Workflow
 
-_OWN = frozenset({"model", "runtime", "tool"})  # the sources of the runtime's own events
+OWN_SOURCES = frozenset({"model", "runtime", "tool"})
+"""The sources of the runtime's own events, which nobody outside may use."""
 
 UNKNOWN_TASK = "unknown_task"
 """The reason of an event that came before its task; a later delivery is judged anew."""
@@ -22,7 +23,7 @@ def inbound(source: str, event_id: str, kind: str, payload: object) -> Inbound:
     """Return the event; raise InvalidEvent where it cannot be told apart from others, or stored."""
     if not source.strip() or not event_id.strip() or not kind.strip():
         raise InvalidEvent(f"an event needs source, event_id and kind; got {source!r}, {event_id!r}, {kind!r}")
-    if source in _OWN:
+    if source in OWN_SOURCES:
         raise InvalidEvent(f"source {source!r} is the runtime's own; name the system that sent the event")
     try:
         canonical([source, event_id, kind, payload]).encode()

@@ -53,7 +53,9 @@ class Store(Protocol):
         """Take up to `limit` tasks of these workflows that have something to do and nobody is at.
 
         That is: not at their end, no live lease, and `next_run_at` has come, or is not set although they are not
-        waiting, or their cancellation was asked for. Fence, owner and lease are changed, the version is not.
+        waiting, or their cancellation was asked for. Those come first that have been due longest. Fence, owner and
+        lease are changed, the version is not. `now` is the caller's, as every `lease_until` is: workers' clocks have
+        to agree to well within a lease. Where they do not, a task is taken over early and the fence keeps it whole.
         """
         ...
 

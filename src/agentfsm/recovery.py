@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
-
-import httpx
 
 from agentfsm.ports import Clock
 
@@ -89,14 +88,21 @@ class Retry:
         return floor if 0 < floor < left else None
 
 
-NOT_SENT = (
-    ConnectionRefusedError,
-    socket.gaierror,
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-)
-"""Raised before anything left this process: no effect can have happened."""
+def not_sent() -> tuple[type[BaseException], ...]:
+    """Return what is raised before anything left this process: no effect can have happened."""
+    httpx = sys.modules.get("httpx")  # who has not imported it raises nothing of it
+    more = () if httpx is None else (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+    return (ConnectionRefusedError, socket.gaierror, *more)
 
-LOST = (TimeoutError, ConnectionError, EOFError, httpx.TransportError)
-"""Raised when a reply did not come: the effect may have happened."""
+
+def lost() -> tuple[type[BaseException], ...]:
+    """Return what is raised when a reply did not come: the effect may have happened."""
+    httpx = sys.modules.get("httpx")
+    more = () if httpx is None else (httpx.TransportError,)
+    return (TimeoutError, ConnectionError, EOFError, *more)
+
+
+def silent(error: BaseException) -> bool:
+    """Whether nothing came in time, rather than an end of the connection."""
+    httpx = sys.modules.get("httpx")
+    return isinstance(error, TimeoutError) or (httpx is not None and isinstance(error, httpx.TimeoutException))

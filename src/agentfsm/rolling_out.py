@@ -40,6 +40,11 @@ class RollingOut:
             if missing := sorted(v for v in named if self._label(v) not in labels):
                 raise DefinitionError(f"the rollout names versions {missing} of {self._name!r}; here are {labels}")
 
+    @property
+    def under_way(self) -> bool:
+        """Whether new tasks may start on different versions, so that the latest word counts."""
+        return self._now() is not None
+
     def label_for(self, request_id: str) -> str:
         """Return the version a new task starts on; one that is not here falls back to the newest."""
         rollout = self._now()
@@ -81,7 +86,8 @@ class RollingOut:
 async def shadow(desk: Desk, request_id: str, label: str) -> list[dict[str, Any]]:
     """Run another version beside a finished task, its effects stubbed; return and store where it differs.
 
-    The events the task waited for are given to the shadow as well. Whatever becomes of it never touches the task.
+    The events the task waited for are given to the shadow as well. Whatever becomes of it never touches the task: a
+    shadow that crashes is a difference, noted with the task itself where the shadow could not even begin.
     """
     live, steps = await snapshot(desk.shared.store, request_id)
     name = request_id + SHADOW
@@ -94,11 +100,14 @@ async def shadow(desk: Desk, request_id: str, label: str) -> list[dict[str, Any]
             event = Inbound(given["source"], given["event_id"] + SHADOW, given["kind"], given["payload"])
             result = await desk.deliver(name, event)
         other, its_steps = await snapshot(desk.shared.store, name)
-    except AgentError as error:
-        found: list[dict[str, Any]] = [{"what": "error", "live": None, "shadow": error.code}]
+    except Exception as error:  # noqa: BLE001 - the new version's bug is what a shadow is there to find
+        code = error.code if isinstance(error, AgentError) else type(error).__name__
+        found: list[dict[str, Any]] = [{"what": "error", "live": None, "shadow": code}]
     else:
-        found = differences(live, steps, other, its_steps, _with_effect(desk.parts[label].workflow))
-    await desk.note(name, "shadow_difference", found)
+        known = (desk.parts_of(live).workflow, desk.parts[label].workflow)
+        found = differences(live, steps, other, its_steps, frozenset().union(*map(_with_effect, known)))
+    begun = await desk.shared.store.load(name) is not None
+    await desk.note(name if begun else request_id, "shadow_difference", found)
     return found
 
 

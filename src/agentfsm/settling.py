@@ -27,7 +27,9 @@ CUT = "Your reply was cut off at the length limit and none of it was used. Answe
 
 def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline, own: Deadline) -> None:
     """Close an attempt and open what follows, as soon as nothing else is out."""
-    draft.task = draft.task.but(budget_used=plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd))
+    if reply.tokens or reply.cost_usd:
+        used = plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
+        draft.task = draft.task.but(budget_used=used)
     if reply.turn is not None:
         _model_replied(draft, step, reply.turn)
     elif reply.output is not None:

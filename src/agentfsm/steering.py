@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentfsm.budgets import tokens_of
+from agentfsm.contract_rules import alarm
 from agentfsm.contracts import digest
 from agentfsm.conversation import build, prompt_of
 from agentfsm.decisions import Approve, AskModel, Await, End, Refuse, RunTool, RunTools
@@ -107,15 +108,19 @@ def _open(parts: Parts, draft: Draft, calls: tuple[RunTool, ...], wall: Deadline
 def tool_step(parts: Parts, draft: Draft, call: RunTool, stands_in_for: int | None = None) -> Step:
     """Return the first attempt at a tool; a run that is not live has no effect."""
     contract = parts.tools[call.tool].contract
-    step = draft.new("tool", call.hash, tool=call.tool, call_id=call.call_id)
-    if contract.deprecated is not None:
-        draft.note("deprecated", step=step.step_id, tool=call.tool, version=contract.version, use=contract.deprecated)
-    return step.but(
+    step = draft.new(
+        "tool",
+        call.hash,
+        tool=call.tool,
+        call_id=call.call_id,
         effect_class=contract.effect.value if draft.task.mode == "live" else "pure",
         input_data=dict(call.arguments),
         tool_version=contract.version,
         stands_in_for=stands_in_for,
     )
+    if row := alarm(contract, step.step_id):
+        draft.audit(row)
+    return step
 
 
 def _ask_model(parts: Parts, draft: Draft) -> str | None:

@@ -1,11 +1,17 @@
 """A small world for the runtime: a scripted provider, tools with a ledger, a store on disk, a clock that jumps."""
 
 import asyncio
+import importlib.util
 import json
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +30,7 @@ from agentfsm import (
     Workflow,
 )
 from agentfsm.agents import support_refund
+from agentfsm.store import migrate
 
 TEXT = "refund order 7"
 
@@ -283,3 +290,68 @@ def payer(world: World) -> Callable[..., Payer]:
 @pytest.fixture
 def killed() -> type[BaseException]:
     return Killed
+
+
+class Postgres:
+    """A server of this process's own, and databases on it that `agentfsm migrate` has made ready."""
+
+    def __init__(self, programs: Any, folder: Path, address: str) -> None:
+        self._programs, self._folder, self.address = programs, folder, address
+        self._ready = self._named("ready")
+        self._make(self._ready, "")
+        asyncio.run(migrate(self._ready))
+
+    def empty(self) -> str:
+        """Return the URL of a new database without any tables."""
+        url = self._named(f"t{uuid.uuid4().hex[:12]}")
+        self._make(url, "")
+        return url
+
+    def fresh(self) -> str:
+        """Return the URL of a new database that is ready for a store."""
+        url = self._named(f"t{uuid.uuid4().hex[:12]}")
+        self._make(url, " TEMPLATE ready")
+        return url
+
+    def crash(self) -> None:
+        """Let the server die as it stands and come up again; every connection is lost."""
+        self._programs.control(self._folder, os.environ, "-w", "-m", "immediate", "restart")
+
+    def _named(self, name: str) -> str:
+        return f"{self.address.rpartition('/')[0]}/{name}"
+
+    def _make(self, url: str, how: str) -> None:
+        async def make() -> None:
+            database = await asyncpg.connect(self.address)
+            await database.execute(f"CREATE DATABASE {url.rpartition('/')[2]}{how}")
+            await database.close()
+
+        asyncio.run(make())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the tests of this process. Skips where none is installed; in CI that is a failure."""
+    file = Path(__file__).parents[2] / "benchmarks" / "durable" / "server.py"
+    spec = importlib.util.spec_from_file_location("postgres_server", file)
+    programs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(programs)
+    try:
+        programs.program("initdb")
+    except SystemExit as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    # Not below pytest's own folder, which nobody but its owner may enter; and where a flush is real and costs little.
+    folder = Path(tempfile.mkdtemp(prefix="agentfsm-pg-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    try:
+        with programs.server(folder, os.environ) as address:
+            yield Postgres(programs, folder, address)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """The URL of a fresh database, ready for a store."""
+    return postgres.fresh()

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from agentfsm import Effect, ToolContract
 from agentfsm.agents import business_contracts, support_refund
-from agentfsm.contract_rules import lint
+from agentfsm.contract_rules import alarm, lint
 from agentfsm.contract_texts import docs, types_source
-from agentfsm.contracts import MAX_CODE, MAX_REASON, UNDECLARED, Status, alarm
+from agentfsm.contracts import MAX_CODE, MAX_REASON, UNDECLARED, Status
 from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments
 from agentfsm.schemas import in_words, json_schema, spoken, unit, unitless
 
@@ -286,9 +286,10 @@ def test_the_model_is_told_of_approvals_and_of_what_to_use_instead():
 
 
 def test_a_call_of_a_deprecated_tool_raises_an_alarm_and_one_of_its_successor_does_not():
-    row = alarm(replace(REFUND, deprecated="payments.refund@2"))
-    assert row == {"kind": "deprecated_tool", "tool": "payments.refund", "version": 1, "use": "payments.refund@2"}
-    assert alarm(replace(REFUND, version=2)) is None
+    row = alarm(replace(REFUND, deprecated="payments.refund@2"), 4)
+    facts = {"tool": "payments.refund", "tool_version": 1, "use": "payments.refund@2"}
+    assert row == {"kind": "deprecated", "step": 4, **facts}
+    assert alarm(replace(REFUND, version=2), 4) is None
 
 
 @pytest.fixture

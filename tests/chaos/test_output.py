@@ -13,7 +13,7 @@ from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.timeline import timeline
 from pytest_agent.report.matrix import matrix, render
 from pytest_agent.report.replay import replay_line, seen_from
-from pytest_agent.trace import AssertionFailed, ModelRequested, StoreCommitted, ToolReplied
+from pytest_agent.trace import AssertionFailed, EventDelivered, ModelRequested, StoreCommitted, ToolReplied
 
 SUITE = """
     import pytest, agents
@@ -148,6 +148,7 @@ def test_lines_of_a_timeline() -> None:
         StoreCommitted(site="store:commit#1.before", label="intent"),
         StoreCommitted(site="store:commit#1.after", label="intent"),
         ToolReplied(site="tool:a#1", tool="a", status="ok", detail="long " * 60),
+        EventDelivered(site="event:paid#1", source="bank", event_id="e1", event="paid"),
         AssertionFailed(detail=""),
         AssertionFailed(detail="first\nsecond"),
     ]
@@ -156,7 +157,8 @@ def test_lines_of_a_timeline() -> None:
     assert lines[1] == "    0.00 s  store:commit#1  wish"
     assert len(lines[2]) == 160
     assert lines[2].endswith("…")
-    assert [line.rstrip() for line in lines[3:]] == ["    0.00 s  test:", "    0.00 s  test: first"]
+    assert lines[3] == "    0.00 s  event:paid#1  paid bank/e1 acknowledged"
+    assert [line.rstrip() for line in lines[4:]] == ["    0.00 s  test:", "    0.00 s  test: first"]
     many = timeline([*events[:1]] * 100)
     assert len(many) == 25
     assert many[12].strip() == "… 76 more …"

@@ -1,13 +1,16 @@
 """The agent's process kills itself at every boundary it passes, and is started again until its task has ended."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from pytest_agent.chaos.death import Deaths
+from pytest_agent.errors import UsageError
 from pytest_agent.invariants import Evidence, check_all
+from pytest_agent.trace import EventDelivered, FaultApplied
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -15,7 +18,7 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 @pytest.fixture
 def memory():
     """A folder in memory where there is one: what a killed process has written survives there as on a disk."""
-    memory = "/dev/shm"  # noqa: S108 - a fresh folder with a random name is made in it
+    memory = "/dev/shm"
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=where) as folder:
         yield Path(folder)
@@ -43,6 +46,36 @@ def test_killed_at_any_boundary_the_agent_ends_as_if_nothing_had_happened(memory
         assert said(ending) == said(whole), ending.died_at
         violations, _ = check_all(Evidence(ending.events, whole.events))
         assert violations == [], ending.died_at
+
+
+def test_killed_at_any_boundary_under_faults_of_events_all_that_comes_is_taken_once(memory):
+    faults = ["event-reordered@event:user.message", "event-unknown@event:user.message"]
+    schedule = "; ".join([*faults, "event-duplicated@event:contract.signed"])
+    came = ["callback-1", "callback-1", "message-1-stranger", "message-1", "callback-1"]
+    with Deaths(SCENARIOS / "business_account.yaml", memory, schedule) as deaths:
+        whole, *killed = deaths.sweep()
+
+    assert len(killed) == whole.final["passed"]
+    for ending in (whole, *killed):
+        assert [event.event_id for event in ending.events if isinstance(event, EventDelivered)] == came, ending.died_at
+        assert len([event for event in ending.events if isinstance(event, FaultApplied)]) == 3, ending.died_at
+        assert [tool for tool, _ in ending.effects] == ["accounts.open", "contracts.send"], ending.died_at
+        assert said(ending) == said(whole), ending.died_at
+        assert ending.final["outcome"] == "success"
+        assert check_all(Evidence(ending.events, whole.events))[0] == [], ending.died_at
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ("reply-lost@tool:payments.refund", "only faults at event sites act, not at tool; remove it"),
+        ("event-duplicate@event:user.message", "unknown fault 'event-duplicate'. Did you mean 'event-duplicated'?"),
+        ("event-duplicated@tool:payments.refund", "acts at event sites, not at tool; change the site"),
+    ],
+)
+def test_a_schedule_that_real_death_cannot_take_is_refused_before_anything_runs(memory, schedule, told):
+    with pytest.raises(UsageError, match=re.escape(told)):
+        Deaths(SCENARIOS / "support_refund.yaml", memory, schedule)
 
 
 def test_the_boundaries_lie_before_and_after_every_commit_model_call_and_tool_call(memory):

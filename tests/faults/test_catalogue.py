@@ -73,11 +73,11 @@ def test_faults_of_the_author_beside_the_shipped_ones(write):
         ("reply-lost@llm", "reply-lost acts at tool sites, not at llm; change the site"),
         ("crash-around-commit@store:commit.before", "acts at process sites, not at store"),
         ("reply-lost(hwo=reset)@tool:a", "unknown parameter 'hwo'. Did you mean 'how'? Known: after_s, how, lasts."),
-        ("reply-lost(how=politely)@tool:a", "how: input should be 'timeout' or 'reset', found 'politely'"),
-        ("reply-lost(after_s=soon)@tool:a", "after_s: input should be a valid number, found 'soon'"),
-        ("reply-lost(after_s=-1)@tool:a", "after_s: input should be greater than or equal to 0, found -1"),
-        ("stream-clean-eof(after=true)@llm", "after: input should be a valid integer, found True"),
-        ("stream-clean-eof(after=1.5)@llm", "after: input should be a valid integer, found 1.5"),
+        ("reply-lost(how=politely)@tool:a", "how: expected 'timeout' or 'reset', found 'politely'; write one of them"),
+        ("reply-lost(after_s=soon)@tool:a", "after_s: expected a number, found 'soon'; change it"),
+        ("reply-lost(after_s=-1)@tool:a", "after_s: expected 0 or more, found -1; change it"),
+        ("stream-clean-eof(after=true)@llm", "after: expected a whole number, found true; change it"),
+        ("stream-clean-eof(after=1.5)@llm", "after: expected a whole number, found 1.5; change it"),
     ],
 )
 def test_a_schedule_that_cannot_be_armed(schedule, said):
@@ -90,7 +90,12 @@ def test_a_schedule_that_cannot_be_armed(schedule, said):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("layer: tool", "layer: tol", ":2 layer: input should be 'transport', 'content'"),
+        (
+            "layer: tool",
+            "layer: tol",
+            ":2 layer: expected 'transport', 'content', 'tool', 'orchestration' or 'deploy', found 'tol'; "
+            "did you mean 'tool'?",
+        ),
         ("severity: low", "", ":1 key 'severity' is missing; add it"),
         ("class: in_doubt", "", ":1 key 'class' is missing; add it"),
         (
@@ -105,9 +110,9 @@ def test_a_schedule_that_cannot_be_armed(schedule, said):
         ),
         ("id: reply-odd", "id: Reply_Odd", ":1 id: string should match pattern"),
         ("id: reply-odd", "id: reply-other", ":1 id: 'reply-other' is not the name of the file; rename"),
-        ("id: reply-odd", "id: 7", ":1 id: input should be a valid string, found 7"),
+        ("id: reply-odd", "id: 7", ":1 id: expected text, found 7; put it in quotes"),
         ("invariants: [I1]", "invariants: [I1, I99]", ":8 invariants[1]: string should match pattern"),
-        ("invariants: [I1]", "invariants: []", ":8 invariants: tuple should have at least 1 item"),
+        ("invariants: [I1]", "invariants: []", ":8 invariants: expected at least 1 in the list, found []; add one"),
         ("{name: lose-reply, after_s: 5}", "{after_s: 5}", ":5 effect: key 'name' is missing; add the effect."),
         ("lose-reply", "loose-reply", ":5 effect.name: unknown effect 'loose-reply'. Did you mean 'lose-reply'?"),
         ("name: lose-reply", "name: [lose-reply]", ":5 effect.name: unknown effect ['lose-reply']."),
@@ -116,13 +121,17 @@ def test_a_schedule_that_cannot_be_armed(schedule, said):
             "after: 5",
             ":5 effect.after: effect 'lose-reply' has no parameter 'after'. Did you mean 'after_s'?",
         ),
-        ("after_s: 5", "after_s: '5'", ":5 effect.after_s: input should be a valid number, found '5'"),
+        ("after_s: 5", "after_s: '5'", ":5 effect.after_s: expected a number, found '5'; take it out of quotes"),
         (
             "{name: lose-reply, after_s: 5}",
             "{name: provider-error}",
             ":5 effect.kind: effect 'provider-error' needs the parameter 'kind'; add it",
         ),
-        ("{name: lose-reply, after_s: 5}", "lose-reply", ":5 effect: input should be a valid dictionary"),
+        (
+            "{name: lose-reply, after_s: 5}",
+            "lose-reply",
+            ":5 effect: expected keys with values, found 'lose-reply'; change it",
+        ),
         (
             "sweep: [how]",
             "sweep: [who]",

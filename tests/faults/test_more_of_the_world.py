@@ -15,6 +15,7 @@ from pytest_agent.clock import NothingToWaitFor
 from pytest_agent.errors import ProcessDied, RunAbort
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.effect import Delivered
+from pytest_agent.faults.site import Site
 from pytest_agent.trace import Died, EffectCommitted, FaultApplied, OutcomeClaimed, StoreCommitted, ToolReplied
 
 HTTP = httpx.AsyncClient()
@@ -309,8 +310,8 @@ def test_on_which_side_of_a_commit(name, phase):
 
 
 DELIVERIES = [
-    Delivered("bank", "e1", "paid", {"amount": 20}, 1.0),
-    Delivered("bank", "e2", "booked", {}, 5.0),
+    Delivered(Site("event", "paid"), "bank", "e1", "paid", {"amount": 20}, 1.0),
+    Delivered(Site("event", "booked"), "bank", "e2", "booked", {}, 5.0),
 ]
 
 

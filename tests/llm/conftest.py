@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from pytest_agent.chaos.world import run_that_is_on
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -33,6 +35,6 @@ def server():
 
 
 @pytest.fixture
-def run(request):
+def run(llm):
     """The run behind the fixtures of the test."""
-    return request.getfixturevalue("_agent_run")
+    return run_that_is_on()

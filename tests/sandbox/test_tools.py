@@ -21,7 +21,8 @@ HTTP = httpx.Client()
 
 
 def on_disk(sandbox):
-    return [json.loads(line) for line in sandbox.ledger.path.read_bytes().splitlines()]
+    path = sandbox.ledger.path
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def called(run):
@@ -496,6 +497,15 @@ def test_a_dead_process_commits_nothing(run_under):
     with run.inside():
         assert isinstance(asyncio.run(agent()), ProcessDied)
     assert on_disk(run.sandbox) == []
+
+
+def test_a_run_finds_no_effects_of_the_run_before_it_on_disk(run_under):
+    first = run_under().sandbox
+    first.tool("t", effect=True)(lambda: None)()
+    assert len(on_disk(first)) == 1
+    second = run_under().sandbox
+    second.finish()
+    assert on_disk(second) == []
 
 
 def test_nothing_acts_after_the_run(run_under):

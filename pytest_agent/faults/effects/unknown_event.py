@@ -23,5 +23,5 @@ class UnknownEvent(EventEffect):
     def change(self, deliveries: Sequence[Delivered], at: int) -> list[Delivered]:
         """The stranger at the time of the event, and the event right after it."""
         meant = deliveries[at]
-        stranger = Delivered(meant.source, f"{meant.event_id}-stranger", self.kind, {}, meant.delay_s)
+        stranger = dataclasses.replace(meant, event_id=f"{meant.event_id}-stranger", kind=self.kind, payload={})
         return [*deliveries[:at], stranger, dataclasses.replace(meant, delay_s=0.0), *deliveries[at + 1 :]]

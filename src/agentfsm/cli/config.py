@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 async def show(context: Context) -> int:
     """Print it."""
     found = environment_of(context)
-    context.out.say(found.describe(), _lines(found))
+    context.out.say(found.describe(), _lines(found), masked=True)
     return 0
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from agentfsm.cli.context import BadUse, Commands, Context, command, store_options
 from agentfsm.cli.opening import opened_store
 from agentfsm.cli.output import table, when
-from agentfsm.records import Incident
+from agentfsm.incidents import group
 
 
 def add(commands: Commands) -> None:
@@ -40,19 +38,3 @@ async def act(context: Context) -> int:
         ]
         context.out.say({"groups": groups}, table([head, *rows_]) if rows_ else ["no incidents"])
     return 0
-
-
-def group(incidents: Sequence[Incident]) -> list[dict[str, Any]]:
-    """Count incidents of one class, code, workflow and prompt version; the most frequent group first."""
-    groups: dict[tuple[str, ...], dict[str, Any]] = {}
-    for incident in incidents:
-        key = (incident.error_class, incident.code, incident.workflow, incident.prompt or "")
-        names = ("error_class", "code", "workflow", "prompt")
-        found = groups.setdefault(
-            key, {**dict(zip(names, key, strict=True)), "count": 0, "first": incident.at, "last": incident.at}
-        )
-        found["count"] += 1
-        found["first"] = min(found["first"], incident.at)
-        if "last_task" not in found or incident.at > found["last"]:
-            found["last"], found["last_task"] = incident.at, incident.request_id
-    return sorted(groups.values(), key=lambda found: (-found["count"], found["error_class"], found["code"]))

@@ -20,6 +20,7 @@ from agentfsm.models.openai_chat import OpenAIChat
 from agentfsm.ports import Model, Store
 from agentfsm.runtime import Runtime
 from agentfsm.store import open_store
+from agentfsm.store.urls import is_postgres, sqlite_path
 
 
 def environment_of(context: Context, *needs: str) -> Environment:
@@ -28,11 +29,16 @@ def environment_of(context: Context, *needs: str) -> Environment:
     return load_environment(context.args.env, folder=folder_of(context), needs=wanted)
 
 
+def store_url(context: Context, environment: Environment | None = None) -> str:
+    """Return where the store is: as the command says, else as its environment does."""
+    environment = environment or environment_of(context, "store")
+    return context.args.store or environment.store.value or ""
+
+
 @asynccontextmanager
 async def opened_store(context: Context, environment: Environment | None = None, *, new: bool) -> AsyncIterator[Store]:
     """Open the store; a file that is not there is made only where `new` allows it."""
-    environment = environment or environment_of(context, "store")
-    url = context.args.store or environment.store.value or ""
+    url = store_url(context, environment)
     if not new:
         _check_exists(url)
     store = open_store(url)
@@ -69,8 +75,7 @@ async def opened_runtime(context: Context, *, patience_s: float = float("inf")) 
 
 
 def _check_exists(url: str) -> None:
-    file = url.removeprefix("sqlite:///")
-    if "://" not in file and not Path(file).exists():
+    if not is_postgres(url) and not Path(file := sqlite_path(url)[0]).exists():
         raise BadUse(f"there is no store {file!r} yet; name another one with --store, or start a task first")
 
 

@@ -1,10 +1,7 @@
 """Stores: durable state behind the Store port."""
 
-from agentfsm.ports import Store
+from agentfsm.store.migrating import migrate, schema_state
+from agentfsm.store.schema import Schema, SchemaState
+from agentfsm.store.urls import open_store
 
-
-def open_store(url: str) -> Store:
-    """Stand-in."""
-    from agentfsm.store.sqlite import SQLiteStore
-
-    return SQLiteStore(url.removeprefix("sqlite:///"))
+__all__ = ["Schema", "SchemaState", "migrate", "open_store", "schema_state"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from agentfsm.errors import AgentError
+from agentfsm.errors import StoreError
+from agentfsm.store.waiting_out import to_its_end
 
 T = TypeVar("T")
-Connect = Callable[[], sqlite3.Connection]
+Work = Callable[[sqlite3.Connection], Any]
 
 
 class _Unit:
@@ -21,30 +21,28 @@ class _Unit:
 
     __slots__ = ("error", "future", "loop", "result", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def resolve(self) -> None:
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
 
 class Batches:
-    """Writes on one thread of `executor`, which runs one job at a time. At most one job is draining the queue."""
+    """Writes on one thread of `executor`, which runs one job at a time. At most one job is draining the queue.
 
-    def __init__(self, executor: Executor, connect: Connect) -> None:
+    `connect` opens the database, or returns it open; `abandon` is called where its transaction cannot be ended.
+    """
+
+    def __init__(
+        self, executor: Executor, connect: Callable[[], sqlite3.Connection], abandon: Callable[[], None]
+    ) -> None:
         self._executor = executor
         self._connect = connect
+        self._abandon = abandon
         self._lock = threading.Lock()
-        self._queue: deque[_Unit] = deque()
+        self._queue: list[_Unit] = []
         self._draining = False
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -53,58 +51,61 @@ class Batches:
         What it raises rolls back its own writes alone; a commit that fails is raised to everybody in it. A cancelled
         caller still waits for the transaction to end.
         """
-        loop = asyncio.get_running_loop()
-        unit = _Unit(work, loop)
+        unit = _Unit(work, asyncio.get_running_loop())
         with self._lock:
             self._queue.append(unit)
             idle, self._draining = not self._draining, True
         if idle:
-            loop.run_in_executor(self._executor, self._drain)
-        try:
-            result: T = await asyncio.shield(unit.future)
-        except asyncio.CancelledError:
-            await asyncio.wait([unit.future])
-            if not unit.future.cancelled():
-                unit.future.exception()  # the caller is gone; the next reader sees what was written
-            raise
+            self._start()
+        result: T = await to_its_end(unit.future)
         return result
+
+    def _start(self) -> None:
+        try:
+            self._executor.submit(self._drain)
+        except RuntimeError:  # another thread has closed the store meanwhile
+            with self._lock:
+                units, self._queue, self._draining = self._queue, [], False
+            for unit in units:
+                unit.error = StoreError("the store is closed", code="store_closed")
+            _tell(units)
 
     def _drain(self) -> None:
         while True:
             with self._lock:
-                units = list(self._queue)
-                self._queue.clear()
+                units, self._queue = self._queue, []
                 if not units:
                     self._draining = False
                     return
-            self._run(units)
-            loops = {unit.loop for unit in units}
-            for loop in loops:
-                mine = [unit for unit in units if unit.loop is loop]
-                if not loop.is_closed():  # else nobody waits there any more
-                    loop.call_soon_threadsafe(_resolve, mine)
+            try:
+                self._write(units)
+            except BaseException as error:  # noqa: BLE001 - it is every caller's, and raised there
+                for unit in units:
+                    unit.error = unit.error or error
+            _tell(units)
 
-    def _run(self, units: list[_Unit]) -> None:
-        """Do all units in one transaction."""
-        db: sqlite3.Connection | None = None
+    def _write(self, units: list[_Unit]) -> None:
+        """Do all units in one transaction, or none."""
+        db = self._connect()
         try:
-            db = self._connect()
             db.execute("BEGIN IMMEDIATE")
             for unit in units:
-                _one(db, unit)
+                _do(db, unit)
             db.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - it is every caller's, and raised there
-            for unit in units:
-                unit.error = unit.error or error
-            if db is not None and db.in_transaction:
-                db.execute("ROLLBACK")
+        except BaseException:
+            if db.in_transaction:
+                try:
+                    db.execute("ROLLBACK")
+                except sqlite3.Error:
+                    self._abandon()  # closing rolls back as well
+            raise
 
 
-def _one(db: sqlite3.Connection, unit: _Unit) -> None:
+def _do(db: sqlite3.Connection, unit: _Unit) -> None:
     db.execute("SAVEPOINT unit")
     try:
         unit.result = unit.work(db)
-    except (AgentError, sqlite3.DatabaseError, ValueError, TypeError, UnicodeError) as error:
+    except Exception as error:
         if not db.in_transaction:
             raise  # the whole transaction is gone: a full disk, a broken file
         unit.error = error
@@ -112,6 +113,19 @@ def _one(db: sqlite3.Connection, unit: _Unit) -> None:
     db.execute("RELEASE unit")
 
 
-def _resolve(units: list[_Unit]) -> None:
+def _tell(units: list[_Unit]) -> None:
+    """Wake each event loop once, whatever number of units it waits for."""
+    for loop in {unit.loop for unit in units}:
+        mine = [unit for unit in units if unit.loop is loop]
+        if not loop.is_closed():  # else nobody waits there any more
+            loop.call_soon_threadsafe(_resolve, mine)
+
+
+def _resolve(units: Iterable[_Unit]) -> None:
     for unit in units:
-        unit.resolve()
+        if unit.future.done():
+            continue
+        if unit.error is not None:
+            unit.future.set_exception(unit.error)
+        else:
+            unit.future.set_result(unit.result)

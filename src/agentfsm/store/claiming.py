@@ -1,23 +1,26 @@
-"""Claiming in SQLite: which tasks have something to do and nobody is at, and how one is taken."""
+"""Claiming in SQLite: which tasks have something to do and nobody is at, and how they are taken."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
-_CANDIDATES = """
-SELECT request_id FROM task
-WHERE fsm_state NOT IN ('DONE', 'FAILED') AND workflow IN ({labels})
-  AND (owner IS NULL OR lease_until <= ?)
-  AND (next_run_at <= ? OR (next_run_at IS NULL AND fsm_state <> 'WAITING_EXTERNAL') OR cancel_requested = 1)
-ORDER BY coalesce(next_run_at, updated_at) LIMIT ?
+from agentfsm.store.rows import TASK, TASK_SYSTEM
+
+_TAKE = f"""
+UPDATE task SET owner = ?1, lease_until = ?2 + ?3, fence = fence + 1
+WHERE request_id IN (
+  SELECT request_id FROM task
+  WHERE due_at <= ?2 AND (owner IS NULL OR lease_until <= ?2) AND readable_by <= ?4 AND workflow IN ({{labels}})
+  ORDER BY due_at, request_id LIMIT ?5)
+RETURNING due_at, {", ".join((*TASK, *TASK_SYSTEM))}
 """
-_TAKE = "UPDATE task SET owner = ?, lease_until = ?, fence = fence + 1 WHERE request_id = ? RETURNING *"
 
 
 def claim(
-    db: sqlite3.Connection, owner: str, labels: tuple[str, ...], now: float, lease_s: float, limit: int
-) -> list[sqlite3.Row]:
-    """Take them inside the open transaction, which no other writer can be in; return their rows."""
-    query = _CANDIDATES.format(labels=", ".join("?" * len(labels)))
-    found = db.execute(query, (*labels, now, now, limit)).fetchall()
-    return [db.execute(_TAKE, (owner, now + lease_s, row["request_id"])).fetchall()[0] for row in found]
+    db: sqlite3.Connection, owner: str, labels: tuple[str, ...], now: float, lease_s: float, limit: int, version: int
+) -> list[tuple[Any, ...]]:
+    """Take them inside the open transaction, which no other writer can be in; return their rows, longest due first."""
+    query = _TAKE.format(labels=", ".join(f"?{place}" for place in range(6, 6 + len(labels))) or "NULL")
+    found = db.execute(query, (owner, now, lease_s, version, limit, *labels)).fetchall()
+    return [row[1:] for row in sorted(found, key=lambda row: (row[0], row[1]))]

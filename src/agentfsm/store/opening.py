@@ -1,25 +1,27 @@
-"""Opening a SQLite file: WAL, its layout brought up to date, or refused."""
+"""Opening a SQLite file: WAL, its tables made or brought up to date, or refused."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from agentfsm.errors import StoreError
-from agentfsm.store.schema import COPY_FROM_1, FROM_1, LAYOUT, TABLES
+from agentfsm.store.schema import BASE, Schema, SchemaState, check_current, check_known, parts, statements
+from agentfsm.store.sqlite_tables import COPY_1, SET_ASIDE_1, TABLES
 
 _WAL_TRIES = 20
 
 
-def open_writer(path: Path, busy_s: float) -> sqlite3.Connection:
-    """Open for writing; make the tables, or migrate those of an older layout. All of it is one transaction."""
-    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+def open_writer(path: Path, busy_s: float, schema: Schema, *, contract: bool = False) -> sqlite3.Connection:
+    """Open for writing; make the tables, or migrate those of an older version. All of it is one transaction."""
+    db = connect(str(path), busy_s)
     try:
-        db.row_factory = sqlite3.Row
         _switch_to_wal(db)
         db.execute("PRAGMA synchronous = FULL")
-        if db.execute("PRAGMA user_version").fetchone()[0] != LAYOUT:
-            _migrate(db, path)
+        state = state_of(db, path, schema)
+        if state.behind or (contract and state.expanded):
+            _migrate(db, path, schema, contract=contract)
         db.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         db.close()
@@ -27,27 +29,45 @@ def open_writer(path: Path, busy_s: float) -> sqlite3.Connection:
     return db
 
 
-def open_reader(path: Path, busy_s: float) -> sqlite3.Connection:
-    """Open for reading beside the writer, which is never waited for."""
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
-    )
-    db.row_factory = sqlite3.Row
+def open_reader(path: Path, busy_s: float, schema: Schema) -> sqlite3.Connection:
+    """Open for reading beside the writer, which is never waited for. Raise StoreError where it cannot be used."""
+    db = connect(f"{path.absolute().as_uri()}?mode=ro", busy_s, uri=True)
+    try:
+        check_current(f"{path}, which may only be read,", state_of(db, path, schema), f"--store {path}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def state_of(db: sqlite3.Connection, path: Path, schema: Schema) -> SchemaState:
+    """Return what the file holds; raise StoreError where it is not ours, or newer than this program can use."""
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "meta" in tables:
+        values = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        state = SchemaState(values.get("layout"), values.get("readable_by"), schema.version)
+    elif "task" in tables:
+        state = SchemaState(1, 1, schema.version)
+        columns = {row[1] for row in db.execute("PRAGMA table_info(task)")}
+        if "fsm_state" not in columns:
+            raise StoreError(f"{path} has a table 'task' of another program; name another file", code="not_a_store")
+    else:
+        state = SchemaState(None, None, schema.version)
+    check_known(str(path), state)
+    return state
+
+
+def connect(name: str, busy_s: float, *, uri: bool = False) -> sqlite3.Connection:
+    """Connect as all of us do: transactions are said explicitly."""
+    return sqlite3.connect(name, timeout=busy_s, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _migrate(db: sqlite3.Connection, path: Path, schema: Schema, *, contract: bool) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
-        layout = db.execute("PRAGMA user_version").fetchone()[0]  # again: another process may have been faster
-        old = layout == 0 and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'task'").fetchone() is not None
-        _check_known(path, layout)
-        if layout < LAYOUT:
-            for script in (FROM_1 if old else "", TABLES, COPY_FROM_1 if old else ""):
-                for statement in script.split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-            db.execute(f"PRAGMA user_version = {LAYOUT}")
+        state = state_of(db, path, schema)  # again: another process may have been faster
+        for statement in _to_do(state, schema, contract=contract):
+            db.execute(statement)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -55,10 +75,16 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _check_known(path: Path, layout: int) -> None:
-    if layout > LAYOUT:
-        said = f"{path} has layout {layout}, this version knows {LAYOUT}; nothing was changed"
-        raise StoreError(f"{said}. Run a newer agentfsm on it", code="newer_schema")
+def _to_do(state: SchemaState, schema: Schema, *, contract: bool) -> Iterator[str]:
+    if state.layout is None:
+        yield from TABLES
+    elif state.layout < BASE:
+        yield from (*SET_ASIDE_1, *TABLES, *COPY_1)
+        state = SchemaState(BASE, BASE, schema.version)
+    for part in parts(state, contract=contract):
+        yield from statements(schema, "sqlite", part)
+        yield f"UPDATE meta SET value = {part.layout:d} WHERE key = 'layout'"
+        yield f"UPDATE meta SET value = {part.readable_by:d} WHERE key = 'readable_by'"
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:

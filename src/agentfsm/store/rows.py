@@ -1,133 +1,171 @@
-"""Records to rows and back: a column is named after its field. Plain JSON only."""
+"""Records to rows and back: a column is named after its field, in the order of the fields. Plain JSON only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any, Protocol
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
-from agentfsm.contracts import compact
 from agentfsm.errors import StoreError
-from agentfsm.records import Inbound, Incident, Step, Task
+from agentfsm.records import Control, Inbound, Incident, Step, Task
 from agentfsm.states import State
-from agentfsm.store.schema import Schema, Upgrade
+from agentfsm.store.packing import pack, plain, unpack
+from agentfsm.store.schema import Row, Schema
 
+_log = logging.getLogger("agentfsm.store")
 
-class Fields(Protocol):
-    """A row of either driver."""
-
-    def __getitem__(self, name: str, /) -> Any:
-        """Return the value of a column."""
-
-    def keys(self) -> Iterable[str]:
-        """Return the names of the columns."""
-
-
-MOST_BYTES = 1_000_000
-"""Of one JSON value; an answer or a payload that is larger is refused, not stored."""
-
-TASK_MOVES = (
-    "fsm_state", "current_step", "attempt", "business_state", "last_error", "budget_used", "outcome", "cause",
-    "answer", "ending", "wait_until", "waited_s", "next_run_at", "asked", "owner", "lease_until", "fence",
-)  # fmt: skip
-TASK_STAYS = ("request_id", "workflow", "text", "mode", "depth", "created_at")
-STEP_STAYS = (
-    "request_id", "step_id", "attempt", "input_hash", "created_at", "kind", "tool", "call_id", "effect_class",
-    "input_data", "undoes", "stands_in_for", "not_before", "tool_version", "model", "prompt",
-)  # fmt: skip
+TASK = tuple(field.name for field in fields(Task))
+TASK_SYSTEM = ("schema_version", "readable_by")
+STEP = tuple(field.name for field in fields(Step))
 STEP_ENDS = ("status", "output_data", "error_code", "error_class", "finished_at")
+INCIDENT = tuple(field.name for field in fields(Incident))
+EVENT = ("source", "event_id", "kind", "payload", "reason")
+
+_KEPT = ("request_id", "workflow", "text", "created_at", "mode", "depth")
+_SYSTEM = ("cancel_requested", "version")
+TASK_NEW = tuple(name for name in TASK if name not in _SYSTEM)
+TASK_MOVES = tuple(name for name in TASK_NEW if name not in _KEPT)
+
 _JSON = frozenset({"business_state", "budget_used", "input_data", "output_data", "ending", "asked"})
+_TASK_JSON = tuple(place for place, name in enumerate(TASK) if name in _JSON)
+_STEP_JSON = tuple(place for place, name in enumerate(STEP) if name in _JSON)
+_STATE, _CANCEL = TASK.index("fsm_state"), TASK.index("cancel_requested")
+
+_new_of, _moves_of, _step_of, _ends_of, _incident_of = (
+    attrgetter(*names) for names in (TASK_NEW, TASK_MOVES, STEP, STEP_ENDS, INCIDENT)
+)
+_ONES_OWN = attrgetter("request_id", "workflow", "text")
+_TOLD = attrgetter("answer", "current_step", "cause", "last_error", "owner")
+_NAMED = attrgetter("request_id", "call_id", "tool", "error_code", "model", "prompt")
 
 
-def pack(value: Any) -> str | None:
-    """Return a value as JSON text, None as NULL. Raise StoreError where it is too large."""
-    if value is None:
-        return None
-    text = compact(value)
-    if len(text) > MOST_BYTES:
-        raise StoreError(f"a value of {len(text)} characters; at most {MOST_BYTES} are stored", code="too_large")
-    return text
+def _packs(names: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(place for place, name in enumerate(names) if name in _JSON)
 
 
-def unpack(text: str | None) -> Any:
-    """Return the value of a JSON text; raise StoreError where it is none."""
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"a stored value is no JSON: {error}", code="corrupt_row") from error
+_NEW_PACKS, _MOVES_PACKS, _STEP_PACKS, _ENDS_PACKS = (
+    _packs(names) for names in (TASK_NEW, TASK_MOVES, STEP, STEP_ENDS)
+)
+
+
+def new(task: Task) -> list[Any]:
+    """Return the values of TASK_NEW."""
+    plain(*_ONES_OWN(task), *_TOLD(task))
+    return _packed(_new_of(task), _NEW_PACKS)
 
 
 def moving(task: Task) -> list[Any]:
     """Return the values of TASK_MOVES."""
-    return [
-        task.fsm_state.value, task.current_step, task.attempt, pack(task.business_state), task.last_error,
-        pack(task.budget_used), task.outcome, task.cause, task.answer, pack(task.ending), task.wait_until,
-        task.waited_s, task.next_run_at, pack(task.asked), task.owner, task.lease_until, task.fence,
-    ]  # fmt: skip
+    plain(*_TOLD(task))
+    return _packed(_moves_of(task), _MOVES_PACKS)
 
 
-def staying(task: Task) -> list[Any]:
-    """Return the values of TASK_STAYS."""
-    return [task.request_id, task.workflow, task.text, task.mode, task.depth, task.created_at]
-
-
-def intent(step: Step) -> list[Any]:
-    """Return the values of STEP_STAYS."""
-    return [
-        step.request_id, step.step_id, step.attempt, step.input_hash, step.created_at, step.kind, step.tool,
-        step.call_id, step.effect_class, pack(step.input_data), step.undoes, step.stands_in_for, step.not_before,
-        step.tool_version, step.model, step.prompt,
-    ]  # fmt: skip
+def attempt(step: Step) -> list[Any]:
+    """Return the values of STEP."""
+    plain(*_NAMED(step))
+    return _packed(_step_of(step), _STEP_PACKS)
 
 
 def ending(step: Step) -> list[Any]:
     """Return the values of STEP_ENDS."""
-    return [step.status, pack(step.output_data), step.error_code, step.error_class, step.finished_at]
+    plain(step.error_code, step.error_class)
+    return _packed(_ends_of(step), _ENDS_PACKS)
 
 
-def task(row: Fields, schema: Schema) -> Task:
-    """Return the task; refuse a row that this version cannot read, and leave it as it is."""
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a row of a driver is no mapping
-    wrote, reads = values["schema_version"], values["readable_by"]
-    if wrote > schema.version and (reads > schema.version or wrote > schema.version + 1):
-        said = f"task {values['request_id']!r} has schema {wrote}, readable by {reads}, known is {schema.version}"
+def incident_row(incident: Incident) -> list[Any]:
+    """Return the values of INCIDENT."""
+    *values, data = _incident_of(incident)
+    plain(*(value for value in values if isinstance(value, str)))
+    return [*values, pack(data)]
+
+
+def task(row: Sequence[Any], schema: Schema) -> Task:
+    """Return the task of a row of TASK and TASK_SYSTEM; refuse one that this version cannot read, and leave it."""
+    *values, wrote, reads = row
+    if reads > schema.version:
+        said = f"task {values[0]!r} has schema {wrote}, readable by {reads} and later; known is {schema.version}"
         raise StoreError(f"{said}; nothing was changed. Let a newer worker have it", code="newer_schema")
     try:
-        for name in _JSON & values.keys():
-            values[name] = unpack(values[name])
-        for number in range(wrote, schema.version):
-            values = schema.upgrades.get(number, dict)(values)
-        fields = {name: values[name] for name in (*TASK_STAYS, *TASK_MOVES, "version")}
-        state, cancel = State(values["fsm_state"]), bool(values["cancel_requested"])
-        return Task(**{**fields, "fsm_state": state, "cancel_requested": cancel})
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"task {values['request_id']!r} cannot be read: {error}", code="corrupt_row") from error
+        for place in _TASK_JSON:
+            values[place] = None if values[place] is None else json.loads(values[place])
+        if wrote < schema.version and schema.upgrades:
+            values = _upgraded(values, wrote, schema)
+        values[_STATE], values[_CANCEL] = State(values[_STATE]), bool(values[_CANCEL])
+        return Task(*values)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"task {values[0]!r} cannot be read, its row is damaged: {error}"
+        raise StoreError(said, code="corrupt_row", request_id=values[0]) from error
 
 
-def step(row: Fields) -> Step:
-    """Return the step."""
-    values = {name: row[name] for name in (*STEP_STAYS, *STEP_ENDS)}
-    values["input_data"], values["output_data"] = unpack(values["input_data"]), unpack(values["output_data"])
-    return Step(**values)
+def step(row: Sequence[Any]) -> Step:
+    """Return the step of a row of STEP."""
+    values = list(row)
+    for place in _STEP_JSON:
+        values[place] = unpack(values[place])
+    return Step(*values)
 
 
-def event(row: Fields) -> Inbound:
-    """Return the event."""
-    return Inbound(row["source"], row["event_id"], row["kind"], unpack(row["payload"]), row["reason"])
+def event(row: Sequence[Any]) -> Inbound:
+    """Return the event of a row of EVENT."""
+    source, event_id, kind, payload, reason = row
+    return Inbound(source, event_id, kind, unpack(payload), reason)
 
 
-def incident(row: Fields) -> Incident:
-    """Return the incident."""
-    names = ("request_id", "key", "code", "error_class", "workflow", "at", "prompt")
-    return Incident(**{name: row[name] for name in names}, data=unpack(row["data"]))
+def incident(row: Sequence[Any]) -> Incident:
+    """Return the incident of a row of INCIDENT."""
+    *values, data = row
+    return Incident(*[*values, unpack(data)])
 
 
-def audit(found: Fields) -> list[dict[str, Any]]:
-    """Return the entries of one audit row, each with `version` and `at`."""
-    return [{**entry, "version": found["version"], "at": found["at"]} for entry in unpack(found["data"])]
+def audit(row: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the entries of a row of version, time and entries, each with `version` and `at`."""
+    version, at, data = row
+    return [{**entry, "version": version, "at": at} for entry in unpack(data)]
 
 
-def as_written(task: Task, written: Upgrade) -> Task:
-    """Return the task in the form that older workers can read too."""
-    changed = written({name: getattr(task, name) for name in (*TASK_STAYS, *TASK_MOVES)})
-    return task.but(**changed)
+def controls(found: Iterable[Sequence[Any]]) -> dict[str, Control]:
+    """Return the controls of rows of key, value and version, by key."""
+    return {key: Control(key, unpack(value), version) for key, value, version in found}
+
+
+def outcomes(found: Iterable[Sequence[Any]]) -> dict[str, dict[str, int]]:
+    """Return the counts of rows of workflow, outcome and count."""
+    counts: dict[str, dict[str, int]] = {}
+    for workflow, outcome, count in found:
+        counts.setdefault(workflow, {})[outcome] = count
+    return counts
+
+
+def readable(found: Iterable[Sequence[Any]], schema: Schema) -> list[Task]:
+    """Return the tasks of claimed rows. One that is damaged is left to its lease, and told to the process's log."""
+    tasks = []
+    for row in found:
+        try:
+            tasks.append(task(row, schema))
+        except StoreError as error:
+            _log.error("a claimed task is left alone: %s", error)
+    return tasks
+
+
+def as_written(task: Task, schema: Schema) -> Task:
+    """Return the task in the form that is stored, which older workers may be able to read too."""
+    if schema.written is None:
+        return task
+    return task.but(**schema.written({name: getattr(task, name) for name in TASK_MOVES}))
+
+
+def _packed(values: Sequence[Any], places: tuple[int, ...]) -> list[Any]:
+    row = list(values)
+    for place in places:
+        row[place] = pack(row[place])
+    return row
+
+
+def _upgraded(values: list[Any], wrote: int, schema: Schema) -> list[Any]:
+    row: Row = dict(zip(TASK, values, strict=True))
+    for number in range(wrote, schema.version):
+        row = schema.upgrades.get(number, dict)(row)
+    return [row[name] for name in TASK]

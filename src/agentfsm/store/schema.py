@@ -1,4 +1,8 @@
-"""The tables of a SQLite file, and the versions of what is in them. Timestamps come from the caller."""
+"""Versions of what is stored: how tables and rows of one become those of the next, and who may read which. Pure.
+
+A release that changes the shape first *expands*: it adds, writes old and new side by side, and so stays readable by the
+release before. Once that one is gone, `agentfsm migrate --contract` removes what only it needed.
+"""
 
 from __future__ import annotations
 
@@ -6,155 +10,121 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LAYOUT = 2
-"""Of the tables; kept in `PRAGMA user_version`."""
+from agentfsm.errors import StoreError
+
+BASE = 2
+"""The version whose tables a new database begins with. Version 1 was SQLite's alone."""
 
 Row = dict[str, Any]
 Upgrade = Callable[[Row], Row]
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What a worker knows of rows: it writes `version`, which workers from `readable_by` on can read.
+class Script:
+    """Statements of one dialect, for one migration."""
 
-    `upgrades[n]` turns a task row of version n, its JSON unpacked, into one of n + 1: pure, chained on read.
-    `written` turns a row into what is stored. A release that changes the shape first expands: it writes old and new
-    side by side and stays readable by the release before. The next one contracts.
+    expand: tuple[str, ...] = ()
+    contract: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Migration:
+    """From the version before `to`. After `expand` workers of that version can go on; `contract` shuts them out."""
+
+    to: int
+    sqlite: Script = Script()
+    postgres: Script = Script()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a worker knows: it writes rows of `version`, which workers from `readable_by` on can read.
+
+    `migrations` lead from the tables of `BASE` to those of `version`. `upgrades[n]` turns a task row of version n, its
+    JSON unpacked, into one of n + 1: pure, chained on read. `written` turns a row into the form that is stored.
     """
 
-    version: int = 2
-    readable_by: int = 2
+    version: int = BASE
+    readable_by: int = BASE
+    migrations: tuple[Migration, ...] = ()
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
     written: Upgrade | None = None
 
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS task (
-    request_id TEXT PRIMARY KEY,
-    schema_version INTEGER NOT NULL,
-    readable_by INTEGER NOT NULL DEFAULT 1,
-    version INTEGER NOT NULL,
-    workflow TEXT NOT NULL,
-    text TEXT NOT NULL,
-    fsm_state TEXT NOT NULL,
-    current_step TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    business_state TEXT NOT NULL,
-    last_error TEXT,
-    budget_used TEXT NOT NULL,
-    outcome TEXT,
-    cause TEXT,
-    answer TEXT NOT NULL,
-    ending TEXT,
-    wait_until REAL,
-    waited_s REAL NOT NULL,
-    next_run_at REAL,
-    asked TEXT,
-    mode TEXT NOT NULL DEFAULT 'live',
-    depth INTEGER NOT NULL DEFAULT 0,
-    cancel_requested INTEGER NOT NULL DEFAULT 0,
-    owner TEXT,
-    lease_until REAL NOT NULL,
-    fence INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL
-) WITHOUT ROWID;
+@dataclass(frozen=True)
+class SchemaState:
+    """What a database holds. `layout` is the version of its tables, None where there are none yet.
 
-CREATE TABLE IF NOT EXISTS agent_steps (
-    request_id TEXT NOT NULL REFERENCES task (request_id),
-    step_id INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'success', 'failed', 'in_doubt')),
-    input_hash TEXT NOT NULL,
-    output_data TEXT,
-    error_code TEXT,
-    created_at REAL NOT NULL,
-    kind TEXT NOT NULL,
-    tool TEXT,
-    call_id TEXT NOT NULL,
-    effect_class TEXT NOT NULL,
-    idempotency_key TEXT GENERATED ALWAYS AS (request_id || ':' || step_id) VIRTUAL,
-    input_data TEXT,
-    finished_at REAL,
-    undoes INTEGER,
-    stands_in_for INTEGER,
-    not_before REAL,
-    tool_version INTEGER,
-    error_class TEXT,
-    model TEXT,
-    prompt TEXT,
-    PRIMARY KEY (request_id, step_id, attempt)
-) WITHOUT ROWID;
+    Workers of version `readable_by` and later can use it. `known` is the version of this program.
+    """
 
-CREATE TABLE IF NOT EXISTS event (
-    source TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    payload TEXT,
-    received_at REAL NOT NULL,
-    applied_version INTEGER NOT NULL,
-    reason TEXT,
-    PRIMARY KEY (source, event_id)
-);
+    layout: int | None
+    readable_by: int | None
+    known: int
 
-CREATE INDEX IF NOT EXISTS event_held ON event (request_id) WHERE reason = 'early';
+    @property
+    def behind(self) -> bool:
+        """Whether `migrate` has something to add."""
+        return self.layout is None or self.layout < self.known
 
-CREATE TABLE IF NOT EXISTS audit (
-    request_id TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    at REAL NOT NULL,
-    data TEXT NOT NULL,
-    PRIMARY KEY (request_id, version, seq)
-) WITHOUT ROWID;
+    @property
+    def expanded(self) -> bool:
+        """Whether `migrate --contract` has something to remove, once no older worker runs."""
+        return self.layout == self.known and self.readable_by != self.known
 
-CREATE TABLE IF NOT EXISTS control (
-    key TEXT PRIMARY KEY,
-    value TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    change INTEGER NOT NULL
-) WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS control_change ON control (change);
+@dataclass(frozen=True)
+class Part:
+    """One part of a migration, and where it leads."""
 
-CREATE TABLE IF NOT EXISTS incident (
-    seq INTEGER PRIMARY KEY,
-    request_id TEXT NOT NULL,
-    key TEXT NOT NULL,
-    code TEXT NOT NULL,
-    error_class TEXT NOT NULL,
-    workflow TEXT NOT NULL,
-    prompt TEXT,
-    at REAL NOT NULL,
-    data TEXT NOT NULL
-);
+    script: str
+    layout: int
+    readable_by: int
 
-CREATE INDEX IF NOT EXISTS task_due ON task (next_run_at) WHERE fsm_state NOT IN ('DONE', 'FAILED');
-"""
 
-FROM_1 = """
-ALTER TABLE agent_steps RENAME TO old_steps;
-ALTER TABLE audit RENAME TO old_audit;
-DROP INDEX IF EXISTS audit_by_request;
-ALTER TABLE task ADD COLUMN readable_by INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE task ADD COLUMN next_run_at REAL;
-ALTER TABLE task ADD COLUMN asked TEXT;
-ALTER TABLE task ADD COLUMN mode TEXT NOT NULL DEFAULT 'live';
-ALTER TABLE task ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE task ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;
-"""
-"""From the first layout: columns are added; the two tables below are copied, for SQLite changes no CHECK in place."""
+def parts(state: SchemaState, *, contract: bool = False) -> list[Part]:
+    """Return what leads from a state (whose layout is at least `BASE`) to `known`, in order.
 
-COPY_FROM_1 = """
-INSERT INTO agent_steps (request_id, step_id, attempt, status, input_hash, output_data, error_code, created_at, kind,
-    tool, call_id, effect_class, input_data, finished_at, undoes)
-  SELECT request_id, step_id, attempt, CASE WHEN error_code = 'in_doubt' THEN 'in_doubt' ELSE status END, input_hash,
-    output_data, error_code, created_at, kind, tool, call_id, effect_class, input_data, finished_at, undoes
-  FROM old_steps;
-INSERT INTO audit (request_id, version, seq, at, data)
-  SELECT request_id, version, seq, at, '[' || data || ']' FROM old_audit;
-DROP TABLE old_steps;
-DROP TABLE old_audit;
-UPDATE task SET next_run_at = wait_until WHERE wait_until IS NOT NULL;
-"""
+    A version is contracted before the one after the next expands, so that at most two versions are ever served.
+    """
+    layout, readable_by = state.layout or BASE, state.readable_by or BASE
+    todo = []
+    for to in range(layout + 1, state.known + 1):
+        if readable_by < to - 1:
+            todo.append(Part("contract", to - 1, to - 1))
+        readable_by = to - 1
+        todo.append(Part("expand", to, readable_by))
+    if contract and readable_by < state.known:
+        todo.append(Part("contract", state.known, state.known))
+    return todo
+
+
+def statements(schema: Schema, dialect: str, part: Part) -> tuple[str, ...]:
+    """Return the statements of a part."""
+    migration = next(one for one in schema.migrations if one.to == part.layout)
+    script: Script = getattr(migration, dialect)
+    return script.expand if part.script == "expand" else script.contract
+
+
+def check_known(name: str, state: SchemaState) -> None:
+    """Raise StoreError where the tables are newer than this program can use."""
+    if state.readable_by is not None and state.readable_by > state.known:
+        said = f"{name} has tables of version {state.layout}, usable from version {state.readable_by} on"
+        raise StoreError(
+            f"{said}; this program knows {state.known}. Nothing was changed; run a newer agentfsm on it",
+            code="newer_schema",
+            layout=state.layout,
+            known=state.known,
+        )
+
+
+def check_current(name: str, state: SchemaState, option: str) -> None:
+    """Raise StoreError where the tables have to be migrated first, and not by the way."""
+    if state.behind:
+        found = "no tables yet" if state.layout is None else f"tables of version {state.layout}"
+        raise StoreError(
+            f"{name} has {found}; this program needs those of {state.known}. Run: agentfsm migrate {option}",
+            code="old_schema",
+            layout=state.layout,
+            known=state.known,
+        )

@@ -3,140 +3,147 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from agentfsm.contracts import compact
-from agentfsm.errors import Conflict, InputChanged
-from agentfsm.records import Commit, Inbound, Receipt, Step, Task
-from agentfsm.store import rows
-from agentfsm.store.rows import STEP_ENDS, STEP_STAYS, TASK_MOVES, TASK_STAYS
+from agentfsm.records import Commit, Control, Inbound, Receipt, Step
+from agentfsm.store import refusals, rows
+from agentfsm.store.packing import pack, pack_control, plain
+from agentfsm.store.rows import INCIDENT, STEP, STEP_ENDS, TASK_MOVES, TASK_NEW
 from agentfsm.store.schema import Schema
 
 
-def _marks(names: tuple[str, ...]) -> str:
-    return ", ".join("?" * len(names))
+def _insert(table: str, names: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def _set(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} = ?" for name in names)
 
 
 _SYSTEM = ("schema_version", "readable_by", "version", "updated_at")
-_NEW = (*TASK_STAYS, *TASK_MOVES, *_SYSTEM)
-_INSERT_TASK = f"INSERT INTO task ({', '.join(_NEW)}) VALUES ({_marks(_NEW)}) ON CONFLICT DO NOTHING"  # noqa: S608
-_MOVE_TASK = (
-    f"UPDATE task SET {', '.join(f'{name} = ?' for name in (*TASK_MOVES, *_SYSTEM))} "  # noqa: S608
-    "WHERE request_id = ? AND version = ? AND fence = ? RETURNING cancel_requested"
+_LAST_CHANGE = "(SELECT value FROM meta WHERE key = 'controls')"
+_START = f"{_insert('task', (*TASK_NEW, *_SYSTEM))} ON CONFLICT DO NOTHING RETURNING 0, {_LAST_CHANGE}"
+_MOVE = (
+    f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} "
+    f"WHERE request_id = ? AND version = ? AND fence = ? RETURNING cancel_requested, {_LAST_CHANGE}"
 )
+_FENCE = "SELECT fence FROM task WHERE request_id = ?"
 _FINISH = (
-    f"UPDATE agent_steps SET {', '.join(f'{name} = ?' for name in STEP_ENDS)} "  # noqa: S608
+    f"UPDATE agent_steps SET {_set(STEP_ENDS)} "
     "WHERE request_id = ? AND step_id = ? AND attempt = ? AND status = 'pending'"
 )
-_STEP = (*STEP_STAYS, *STEP_ENDS)
-_INSERT_STEP = (
-    f"INSERT INTO agent_steps ({', '.join(_STEP)}) SELECT {_marks(_STEP)} WHERE NOT EXISTS ("  # noqa: S608
+_TAKEN = (
     "SELECT 1 FROM agent_steps WHERE request_id = ? AND step_id = ? "
-    "AND (input_hash <> ? OR status IN ('pending', 'success'))) ON CONFLICT DO NOTHING"
+    "AND (input_hash <> ? OR status IN ('pending', 'success')) LIMIT 1"
 )
-_AUDIT = "INSERT INTO audit (request_id, version, seq, at, data) VALUES (?, ?, ?, ?, ?)"
-_NEXT_SEQ = "SELECT coalesce(max(seq) + 1, 0) FROM audit WHERE request_id = ? AND version = ?"
-_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_ATTEMPT = f"{_insert('agent_steps', STEP)} ON CONFLICT DO NOTHING"
+_EVENT = _insert(
+    "event", ("source", "event_id", "request_id", "kind", "payload", "received_at", "applied_version", "reason")
+)
+_NEW_EVENT = f"{_EVENT} ON CONFLICT DO NOTHING"
 _HELD_EVENT = (
     "UPDATE event SET applied_version = ?5, reason = ?1 WHERE source = ?2 AND event_id = ?3 AND request_id = ?4 "
     "AND reason IN ('early', 'unknown_task') AND reason IS NOT ?1"
 )
-_INCIDENT = (
-    "INSERT INTO incident (request_id, key, code, error_class, workflow, prompt, at, data) VALUES (?,?,?,?,?,?,?,?)"
-)
-_LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM control"
+_AUDIT = _insert("audit", ("request_id", "version", "seq", "at", "data"))
+_NEXT_SEQ = "SELECT coalesce(max(seq) + 1, 0) FROM audit WHERE request_id = ? AND version = ?"
+_INCIDENT = _insert("incident", INCIDENT)
+_CONTROL_VERSION = "SELECT version FROM control WHERE key = ?"
 _CONTROL = (
-    "INSERT INTO control (key, value, version, change) VALUES (?1, ?2, 1, (SELECT coalesce(max(change), 0) + 1 FROM "
-    "control)) ON CONFLICT DO UPDATE SET value = ?2, version = version + 1, "
-    "change = (SELECT max(change) + 1 FROM control) RETURNING version"
+    "INSERT INTO control VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET value = ?2, version = version + 1 "
+    "RETURNING version"
 )
-
-
-def last_change(db: sqlite3.Connection) -> int:
-    """Return the number of the last change of any control."""
-    return int(db.execute(_LAST_CHANGE).fetchone()[0])
+_CHANGED = "UPDATE meta SET value = value + 1 WHERE key = 'controls' RETURNING value"
+_NOTED = f"SELECT 0, {_LAST_CHANGE}"
 
 
 def write(db: sqlite3.Connection, change: Commit, schema: Schema) -> Receipt:
-    """Write a whole commit inside the transaction that is open."""
-    cancel = False
-    version = change.task.version
+    """Write a whole commit inside the transaction that is open. What it raises asks for a rollback."""
     if change.moves:
-        cancel = _write_task(db, change, schema)
-        version += 1
+        cancel, controls = _write_task(db, change, schema)
+        version = change.task.version + 1
+    else:
+        cancel, controls = _one(db, _NOTED)
+        version = change.task.version
     for step in change.finished:
-        key = (step.request_id, step.step_id, step.attempt)
-        if db.execute(_FINISH, (*rows.ending(step), *key)).rowcount != 1:
-            raise Conflict(f"{step.key} attempt {step.attempt} is not pending; nothing was written", key=step.key)
+        _finish(db, step)
     for step in change.inserted:
-        _insert(db, step)
+        _begin(db, step)
     if change.event is not None:
         _write_event(db, change, change.event, version)
     if change.audit:
         name = change.task.request_id
-        seq = 0 if change.moves else db.execute(_NEXT_SEQ, (name, version)).fetchone()[0]
-        db.execute(_AUDIT, (name, version, seq, change.at, compact(change.audit)))
-    for one in change.incidents:
-        given = (one.request_id, one.key, one.code, one.error_class, one.workflow, one.prompt, one.at)
-        db.execute(_INCIDENT, (*given, rows.pack(one.data)))
+        seq = 0 if change.moves else _one(db, _NEXT_SEQ, name, version)[0]
+        db.execute(_AUDIT, (name, version, seq, change.at, pack(change.audit)))
+    for incident in change.incidents:
+        db.execute(_INCIDENT, rows.incident_row(incident))
     for control in change.controls:
-        db.execute(_CONTROL, (control.key, compact(control.value)))
-    return Receipt(version, last_change(db), cancel)
+        controls, _ = _change(db, control)
+    return Receipt(version, controls, bool(cancel))
 
 
-def set_control(db: sqlite3.Connection, key: str, value: object, at: float, expected: int | None) -> int:
+def set_control(db: sqlite3.Connection, control: Control, at: float, expected: int | None) -> int:
     """Write one control and its audit row; raise Conflict where its version is not the expected one."""
-    found = db.execute("SELECT version FROM control WHERE key = ?", (key,)).fetchone()
+    found = db.execute(_CONTROL_VERSION, (control.key,)).fetchone()
     known = 0 if found is None else found[0]
     if expected is not None and known != expected:
-        raise Conflict(f"control {key!r} is at version {known}, not {expected}; nothing was written", key=key)
-    version = int(db.execute(_CONTROL, (key, rows.pack(value) or "null")).fetchone()[0])
-    entry = [{"kind": "control", "key": key, "value": value}]
-    change = last_change(db)
-    db.execute(_AUDIT, ("", change, 0, at, compact(entry)))
+        raise refusals.control_moved_on(control.key, known, expected)
+    change, version = _change(db, control)
+    db.execute(_AUDIT, ("", change, 0, at, control_entry(control)))
     return version
 
 
-def _write_task(db: sqlite3.Connection, change: Commit, schema: Schema) -> bool:
-    task = change.task if schema.written is None else rows.as_written(change.task, schema.written)
+def control_entry(control: Control) -> str:
+    """Return the audit row of a control that somebody has set."""
+    return compact([{"kind": "control", "key": control.key, "value": control.value}])
+
+
+def _change(db: sqlite3.Connection, control: Control) -> tuple[int, int]:
+    """Write a control; return the number of the change and its version."""
+    plain(control.key)
+    version = _one(db, _CONTROL, control.key, pack_control(control.value))[0]
+    return _one(db, _CHANGED)[0], version
+
+
+def _one(db: sqlite3.Connection, query: str, *given: object) -> Any:
+    # All rows are fetched: a statement with RETURNING that is not run to its end keeps its transaction busy.
+    return db.execute(query, given).fetchall()[0]
+
+
+def _write_task(db: sqlite3.Connection, change: Commit, schema: Schema) -> tuple[int, int]:
+    task = change.task
+    kept, held = rows.as_written(task, schema), task.fence - change.claims
     system = (schema.version, schema.readable_by, task.version + 1, change.at)
     if task.version == 0:
-        if db.execute(_INSERT_TASK, (*rows.staying(task), *rows.moving(task), *system)).rowcount == 1:
-            return False
-        raise _conflict(db, change)
-    where = (task.request_id, task.version, task.fence - change.claims)
-    moved = db.execute(_MOVE_TASK, (*rows.moving(task), *system, *where)).fetchone()
-    if moved is None:
-        raise _conflict(db, change)
-    return bool(moved[0])
+        found = db.execute(_START, (*rows.new(kept), *system)).fetchall()
+    else:
+        found = db.execute(_MOVE, (*rows.moving(kept), *system, task.request_id, task.version, held)).fetchall()
+    if not found:
+        row = db.execute(_FENCE, (task.request_id,)).fetchone()
+        raise refusals.moved_on(task, held, None if row is None else row[0])
+    cancel, controls = found[0]
+    return cancel, controls
 
 
-def _conflict(db: sqlite3.Connection, change: Commit) -> Conflict:
-    task, held = change.task, change.task.fence - change.claims
-    row = db.execute("SELECT fence FROM task WHERE request_id = ?", (task.request_id,)).fetchone()
-    return conflict(task, held, None if row is None else row[0])
+def _finish(db: sqlite3.Connection, step: Step) -> None:
+    if db.execute(_FINISH, (*rows.ending(step), step.request_id, step.step_id, step.attempt)).rowcount != 1:
+        raise refusals.not_pending(step)
 
 
-def conflict(task: Task, held: int, fence: int | None) -> Conflict:
-    """Return what to raise where the task could not be moved; `fence` is the stored one."""
-    if fence is not None and fence != held and task.version:
-        said = f"task {task.request_id!r} was taken over: its fence is {fence}, this one is {held}"
-        return Conflict(f"{said}; nothing was written", code="fenced", request_id=task.request_id, fence=held)
-    said = f"task {task.request_id!r} is no longer at version {task.version}"
-    return Conflict(f"{said}; nothing was written", request_id=task.request_id, version=task.version)
-
-
-def _insert(db: sqlite3.Connection, step: Step) -> None:
+def _begin(db: sqlite3.Connection, step: Step) -> None:
     guard = (step.request_id, step.step_id, step.input_hash)
-    if db.execute(_INSERT_STEP, (*rows.intent(step), *rows.ending(step), *guard)).rowcount != 1:
-        raise InputChanged(f"{step.key} is taken: open, done, or with other input", key=step.key)
+    if db.execute(_TAKEN, guard).fetchone() or db.execute(_ATTEMPT, rows.attempt(step)).rowcount != 1:
+        raise refusals.taken(step)
 
 
 def _write_event(db: sqlite3.Connection, change: Commit, event: Inbound, version: int) -> None:
     applied = 0 if event.reason else version
     name = change.task.request_id
-    given = (event.source, event.event_id, name, event.kind, rows.pack(event.payload), change.at, applied, event.reason)
-    if db.execute(_EVENT, given).rowcount == 1:
+    plain(event.source, event.event_id, event.kind, name)
+    given = (event.source, event.event_id, name, event.kind, pack(event.payload), change.at, applied, event.reason)
+    if db.execute(_NEW_EVENT, given).rowcount == 1:
         return
     # One that was held meets its wait, or came before its task.
     if db.execute(_HELD_EVENT, (event.reason, event.source, event.event_id, name, applied)).rowcount != 1:
-        raise Conflict(f"event {event.source}/{event.event_id} was stored before; nothing was written")
+        raise refusals.stored_before(event)

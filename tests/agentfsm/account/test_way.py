@@ -76,6 +76,7 @@ def test_the_agent_describes_its_stages_waits_and_compensations_as_plain_data(ba
     told = describe(bank)
     assert json.loads(json.dumps(told)) == told
     assert [stage["name"] for stage in told["stages"]] == STAGES
+    assert told["own_sources"] == ["model", "runtime", "tool"]
     assert [wait["cause"] for wait in told["waits"]] == ["needs_user", "waiting_signature"]
     contracts = {contract["name"]: contract for contract in told["contracts"]}
     assert contracts["accounts.open"]["compensation"] == "accounts.close"

@@ -199,6 +199,18 @@ def test_stored_text_cannot_steer_the_terminal(agentfsm, shop, provider):
     assert asjson.document["task"]["text"] == text
 
 
+def test_a_secret_in_what_is_stored_is_not_shown(agentfsm, shop, provider):
+    provider.says(
+        ("orders.lookup", {"order": 7}),
+        ("payments.refund", {"order": 7, "amount": 20}),
+        "Paid with canary-key, the password: canary-two and sk-canary-1234567890abcdef.",
+    )
+    ran = agentfsm("run", *AGENT, "refund order 7, my api_key=canary-three", "--id", "r1")
+    printed = ran.out + "".join(agentfsm("show", *rest).out for rest in (["r1"], ["r1", "--json"], ["--json"]))
+    assert "***" in printed
+    assert "canary" not in printed
+
+
 def test_a_real_command_works_until_it_is_told_to_stop(agentfsm, shop, folder):
     agentfsm("submit", *AGENT, "refund order 7", "--id", "r1")
     command = [sys.executable, "-m", "agentfsm", "worker", *AGENT, "--json"]

@@ -187,9 +187,7 @@ async def main(url: str, folder: Path, kill_at: int) -> None:
             with contextlib.suppress(Conflict):
                 await agent.deliver(request_id=REQUEST, source="signing", event_id="e1", kind="signed", payload={})
             world.boundary("after event")
-        elif task.outcome is not None and task.next_run_at is None:
-            break
-        elif task.outcome == "unknown":
+        elif (task.outcome is not None and task.next_run_at is None) or task.outcome == "unknown":
             break
         else:
             await asyncio.sleep(0.05)

@@ -1,8 +1,11 @@
-"""A fresh database for each folder."""
+"""A fresh database for each folder, in each store."""
 
 import pytest
 
 
-@pytest.fixture
-def crash_url():
-    return lambda folder: f"sqlite:///{folder}/tasks.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def crash_url(request):
+    if request.param == "sqlite":
+        return lambda folder: f"sqlite:///{folder}/tasks.db"
+    server = request.getfixturevalue("postgres")
+    return lambda _folder: server.fresh()

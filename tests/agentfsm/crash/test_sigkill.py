@@ -62,4 +62,6 @@ def test_the_sweep_covers_every_boundary(crash_url, tmp_path):
     passed = (tmp_path / "passed").read_text().splitlines()
     assert len(passed) <= MOST
     kinds = {"before commit", "after commit", "before claim", "after claim", "before event", "after event"}
-    assert kinds | {f"{when} effect {tool}" for when in ("before", "after") for tool in ("send", "ask", "pay")} <= set(passed)
+    assert kinds | {f"{when} effect {tool}" for when in ("before", "after") for tool in ("send", "ask", "pay")} <= set(
+        passed
+    )
