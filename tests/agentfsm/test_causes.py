@@ -8,6 +8,7 @@ import pytest
 
 import agentfsm
 from agentfsm import errors
+from agentfsm.asking import ASKS
 from agentfsm.budgets import Limits, over
 from agentfsm.causes import BY_OUTCOME, CAUSES, CHECK
 from agentfsm.explaining import explain
@@ -17,7 +18,7 @@ from agentfsm.recovery import ErrorClass
 
 ROOT = Path(agentfsm.__file__).parent
 # Where the code stands in a call: End(event, outcome, CODE), and so on.
-PLACES = {"End": 2, "conclude": 4, "_end": 4, "end": 2, "Refuse": 2, "not_sent": 0, "lost": 0, "Ask": 0, "stand_in": 2,
+PLACES = {"End": 2, "conclude": 4, "_end": 4, "end": 2, "Refuse": 2, "not_sent": 0, "lost": 0, "stand_in": 2,
           "_answer": 3}  # fmt: skip
 KEYWORDS = {"code", "error_code"}
 RAISERS = {"Reply", "ModelError", "IncompleteTurn", "but", "finish", "_Reply"}
@@ -119,6 +120,10 @@ def test_every_code_of_a_provider_has_an_entry():
     codes |= {errors.ModelError.default_code, errors.IncompleteTurn.default_code, errors.Throttled.default_code}
     codes |= {errors.ContractViolation.default_code, errors.InvalidArguments.default_code}
     assert codes - set(CAUSES) == set()
+
+
+def test_every_question_to_a_person_has_an_entry():
+    assert {ask.cause for ask in ASKS.values()} <= set(CAUSES)
 
 
 def test_every_limit_has_an_entry():
