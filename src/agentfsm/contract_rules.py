@@ -57,7 +57,7 @@ def alarm(contract: ToolContract, step_id: int) -> dict[str, Any] | None:
     """Return the audit row that belongs to the intent of a call of a deprecated tool, else None."""
     if contract.deprecated is None:
         return None
-    facts = {"tool": contract.name, "version": contract.version, "use": contract.deprecated}
+    facts = {"tool": contract.name, "tool_version": contract.version, "use": contract.deprecated}
     return {"kind": "deprecated", "step": step_id, **facts}
 
 

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agentfsm.contracts import Effect, ToolContract
-from agentfsm.errors import DefinitionError
+from agentfsm.errors import Conflict, DefinitionError
+from agentfsm.states import TERMINAL
 
 if TYPE_CHECKING:
     from agentfsm.runtime import Runtime
@@ -20,7 +21,9 @@ class DelegatedTask:
     """A tool whose answer is the outcome of a task below: `{"outcome", "answer", "cause"}`.
 
     `text` makes the request of that task from the arguments. The contract has to be idempotent: the runtime below
-    resumes what it finds under the key. The limit `depth` of the runtime below bounds how deep this goes.
+    resumes what it finds under the key. The limit `depth` of the runtime below bounds how deep this goes. As long as
+    nobody can say how the task below will end (it waits, another worker has it, its outcome is `unknown`), the effect
+    of this step is in doubt. A timeout of the call, or a cancellation, cancels the task below.
     """
 
     can_query = False
@@ -36,11 +39,16 @@ class DelegatedTask:
 
     async def call(self, arguments: Mapping[str, Any], key: str) -> object:
         """Run the task below, or resume it."""
-        result = await self._runtime.run(request_id=key, text=self._text(arguments), depth=DEPTH.get() + 1)
+        try:
+            result = await self._runtime.run(request_id=key, text=self._text(arguments), depth=DEPTH.get() + 1)
+        except Conflict as error:
+            raise TimeoutError(f"another worker has task {key!r}") from error
+        if result.state not in TERMINAL or result.outcome == "unknown":
+            raise TimeoutError(f"task {key!r} is {result.outcome}: {result.cause}")
         if result.outcome in {"success", "partial"}:
             return {"outcome": result.outcome, "answer": result.answer, "cause": result.cause}
-        status = "temporary_error" if result.state.value not in {"DONE", "FAILED"} else "permanent_error"
-        return {"status": status, "error_code": result.cause or result.outcome, "reason": result.answer}
+        code = result.cause or result.outcome
+        return {"status": "permanent_error", "error_code": code, "reason": result.answer or code}
 
     async def query(self, key: str) -> object:
         """Never called."""

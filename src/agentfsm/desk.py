@@ -117,7 +117,15 @@ class Desk:
         with leases.owner() as owner:
             return await self.carry(task, owner, event)
 
-    async def carry(self, task: Task, owner: str, event: Inbound | None = None, *, claimed: bool = False) -> TaskResult:
+    async def carry(
+        self,
+        task: Task,
+        owner: str,
+        event: Inbound | None = None,
+        *,
+        claimed: bool = False,
+        patience_s: float = float("inf"),
+    ) -> TaskResult:
         """Carry a task on under an owner's name."""
         self.live[task.request_id] += 1
         try:
@@ -125,7 +133,8 @@ class Desk:
                 await self.shared.board.read()
             await self.shared.telling.catch_up(self.shared.store, task)
             steps = await self.steps(task)
-            result = await Driver(self.parts_of(task), owner, task, steps, claimed=claimed).run(event)
+            driver = Driver(self.parts_of(task), owner, task, steps, claimed=claimed, patience_s=patience_s)
+            result = await driver.run(event)
         finally:
             self.live[task.request_id] -= 1
             if not self.live[task.request_id]:

@@ -21,10 +21,25 @@ from agentfsm.stopping import Attempt, cancel, stop_by_switch
 
 
 class Driver:
-    """Carries one task to its end, to a wait, or to a pause that is too long for this run."""
+    """Carries one task to its end, to a wait, or to a pause of more than `patience_s`.
 
-    def __init__(self, parts: Parts, owner: str, task: Task, steps: Sequence[Step], *, claimed: bool = False) -> None:
+    Where it was `claimed` by a worker, a cancelled driver is a worker that is shut down: it leaves the task to its
+    lease, as if the process had died. Otherwise it is the user who cancels.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        owner: str,
+        task: Task,
+        steps: Sequence[Step],
+        *,
+        claimed: bool = False,
+        patience_s: float = float("inf"),
+    ) -> None:
         self._parts = parts
+        self._patience_s = min(patience_s, parts.patience_s)
+        self._of_worker = claimed
         self._held = Holding(parts, owner, task, steps, claimed=claimed)
         self._under_way: dict[Attempt, Reply | None] = {}
 
@@ -37,8 +52,9 @@ class Driver:
             if self._held.claimed:
                 await self._give_back()
         except asyncio.CancelledError:
-            with contextlib.suppress(AgentError):  # another writer was faster: its outcome stands
-                await cancel(self._parts, self._held, self._under_way)
+            if not self._of_worker:
+                with contextlib.suppress(AgentError):  # another writer was faster: its outcome stands
+                    await cancel(self._parts, self._held, self._under_way)
             raise
         return claim(self._parts.workflow, self._held.task, self._held.steps)
 
@@ -87,7 +103,7 @@ class Driver:
         """Wait for the next attempt outside the lease; return False where that is left to a later run."""
         if self._held.claimed:
             await self._give_back()
-        if pause_s > self._parts.patience_s:
+        if pause_s > self._patience_s:
             return False
         await self._parts.clock.sleep(pause_s)
         return True

@@ -26,7 +26,7 @@ def enter(parts: Parts, draft: Draft, whole_of: WholeOf, deadline_of: DeadlineOf
     task = draft.task
     wall = whole_of(task)
     if task.version == 0 or task.fsm_state is State.INIT:
-        _start(parts, draft, wall)
+        _start(parts, draft, whole_of)
         return True
     if task.cause == HELD:
         return _lift(parts, draft, whole_of)
@@ -42,7 +42,10 @@ def enter(parts: Parts, draft: Draft, whole_of: WholeOf, deadline_of: DeadlineOf
     return _ask_again(parts, draft, wall)
 
 
-def _start(parts: Parts, draft: Draft, wall: Deadline) -> None:
+def _start(parts: Parts, draft: Draft, whole_of: WholeOf) -> None:
+    """Begin; a task that was submitted has waited until now to be taken up."""
+    if draft.task.version:
+        draft.task = draft.task.but(waited_s=draft.now - draft.task.created_at)
     draft.say("start")
     draft.fire(Event.USER_REQUEST_RECEIVED)
     stage = parts.workflow.stage(draft.task.business_state)
@@ -51,7 +54,7 @@ def _start(parts: Parts, draft: Draft, wall: Deadline) -> None:
     if draft.task.depth > parts.limits.depth:
         conclude(parts, draft, Event.LIMIT_REACHED, "limit", "limit_depth")
         return
-    plan(parts, draft, wall)
+    plan(parts, draft, whole_of(draft.task))
 
 
 def _lift(parts: Parts, draft: Draft, whole_of: WholeOf) -> bool:

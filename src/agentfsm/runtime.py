@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentfsm import leases, states
+from agentfsm import asking, leases, states
 from agentfsm.breaker import Breaker
 from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
@@ -130,9 +130,12 @@ class Runtime:
         again = await self._desk.known(request_id)
         return await self._desk.drive(again, waited=again.version == task.version)
 
-    async def drive_claimed(self, task: Task, owner: str) -> TaskResult:
-        """Go on with a task that `Store.claim` has given to `owner`."""
-        return await self._desk.carry(task, owner, claimed=True)
+    async def drive_claimed(self, task: Task, owner: str, *, patience_s: float = float("inf")) -> TaskResult:
+        """Go on with a task that `Store.claim` has given to `owner`; pauses above `patience_s` are left to the store.
+
+        When cancelled, the task is left to its lease, for somebody else to take up.
+        """
+        return await self._desk.carry(task, owner, claimed=True, patience_s=patience_s)
 
     async def deliver(
         self, *, request_id: str, source: str, event_id: str, kind: str, payload: object = None
@@ -162,6 +165,9 @@ class Runtime:
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
             "own_sources": sorted(OWN_SOURCES),
-            "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
+            "waits": [
+                *(stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait),
+                *asking.describe(workflow.contracts, self._shared.approval_s),
+            ],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }

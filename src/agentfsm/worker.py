@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from agentfsm import leases
-from agentfsm.errors import AgentError, Conflict
+from agentfsm.errors import AgentError, StoreError
 from agentfsm.records import Task, TaskResult
 from agentfsm.runtime import Runtime
 
@@ -18,8 +18,10 @@ class Worker:
     """Scans the store again and again, so that nothing waits for a restart: any number of them share a store.
 
     `concurrency` bounds the tasks at the same time, `poll_s` is the pause between two looks that found nothing, with
-    jitter from `seed`. `report` is told of every task that was carried as far as it got, and of every error of one;
-    neither stops the worker. A task that fails in a way that is no end of its own is left to its lease.
+    jitter from `seed`; a longer pause between two attempts is left to the store. `report` is told of every task that
+    was carried as far as it got, of every error of one, and under the name "" of a look that failed; none of these
+    stops the worker. A task that fails in a way that is no end of its own is left to its lease (code `crashed`: its
+    workflow raised), and so are the tasks at hand when the worker itself is cancelled.
     """
 
     def __init__(
@@ -57,8 +59,12 @@ class Worker:
     async def until_idle(self) -> None:
         """Work until a look finds nothing to do."""
         with leases.owner() as owner:
-            while await self._take(owner) or self._tasks:
-                if self._tasks:
+            busy = True
+            while busy:
+                busy = bool(self._tasks)  # one that ends while the look is under way may leave something to do
+                if await self._take(owner):
+                    busy = True
+                elif self._tasks:
                     await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _take(self, owner: str) -> bool:
@@ -68,7 +74,11 @@ class Worker:
             return True
         runtime = self._runtime
         now = runtime.clock.time()
-        claimed = await runtime.store.claim(owner, runtime.labels, now, self._lease_s, room)
+        try:
+            claimed = await runtime.store.claim(owner, runtime.labels, now, self._lease_s, room)
+        except StoreError as error:  # it may be back at the next look
+            self._report("", error)
+            return False
         for task in claimed:
             job = asyncio.create_task(self._carry(task, owner))
             self._tasks.add(job)
@@ -77,18 +87,21 @@ class Worker:
 
     async def _carry(self, task: Task, owner: str) -> None:
         try:
-            result = await self._runtime.drive_claimed(task, owner)
-        except Conflict as error:  # cancelled, moved on or taken over beside us: somebody else has it
+            result = await self._runtime.drive_claimed(task, owner, patience_s=self._poll_s)
+        except AgentError as error:  # also a Conflict: somebody else has it by now
             self._report(task.request_id, error)
-        except AgentError as error:
-            self._report(task.request_id, error)
+        except Exception as error:  # noqa: BLE001 - the bug of one workflow must not stop the tasks of others
+            crashed = AgentError(f"task {task.request_id!r} raised {type(error).__name__}: {error}", code="crashed")
+            crashed.__cause__ = error
+            self._report(task.request_id, crashed)
         else:
             self._report(task.request_id, result)
 
     async def _rest(self, stop: asyncio.Event) -> None:
         pause = asyncio.ensure_future(self._runtime.clock.sleep(self._poll_s * self._random.uniform(0.5, 1.0)))
         stopped = asyncio.ensure_future(stop.wait())
-        waiting = {pause, stopped, *self._tasks}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for job in (pause, stopped):
-            job.cancel()
+        try:
+            await asyncio.wait({pause, stopped, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for job in (pause, stopped):
+                job.cancel()

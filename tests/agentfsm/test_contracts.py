@@ -19,6 +19,7 @@ from agentfsm.contract_rules import alarm, lint
 from agentfsm.contract_texts import docs, types_source
 from agentfsm.contracts import MAX_CODE, MAX_REASON, UNDECLARED, Status
 from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments
+from agentfsm.fallbacks import Cached, Person
 from agentfsm.schemas import in_words, json_schema, spoken, unit, unitless
 
 LOOKUP, REFUND = support_refund.CONTRACTS
@@ -287,7 +288,7 @@ def test_the_model_is_told_of_approvals_and_of_what_to_use_instead():
 
 def test_a_call_of_a_deprecated_tool_raises_an_alarm_and_one_of_its_successor_does_not():
     row = alarm(replace(REFUND, deprecated="payments.refund@2"), 4)
-    facts = {"tool": "payments.refund", "version": 1, "use": "payments.refund@2"}
+    facts = {"tool": "payments.refund", "tool_version": 1, "use": "payments.refund@2"}
     assert row == {"kind": "deprecated", "step": 4, **facts}
     assert alarm(replace(REFUND, version=2), 4) is None
 
@@ -363,3 +364,10 @@ def test_a_check_costs_microseconds():
         return (time.perf_counter() - started) / 2_000
 
     assert min(once() for _ in range(5)) < 30e-6  # measured: 2.4 us; a busy machine is given room
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [Cached, Person])
+def test_a_fallback_that_allows_no_time_or_has_no_end_is_refused(kind, seconds):
+    with pytest.raises(DefinitionError, match="give seconds above 0"):
+        kind(seconds)

@@ -2,7 +2,8 @@
 
 JSON is TEXT, as it was written: a jsonb refuses an escaped NUL, and nothing is ever searched inside. No foreign key
 leads from a step to its task, for no step is written but from the row of its task, and each check would lock that row
-again. Names are ordered by their bytes, whatever the language of the database. Rows of `task` have room to be changed in place: no index covers what a step changes.
+again. Names are ordered by their bytes, whatever the language of the database. Rows of `task` have room to be changed
+in place: no index covers what a step changes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ TABLES = (
         ended BOOLEAN NOT NULL GENERATED ALWAYS AS (fsm_state IN ('DONE', 'FAILED')) STORED,
         due_at DOUBLE PRECISION GENERATED ALWAYS AS (CASE
             WHEN fsm_state IN ('DONE', 'FAILED') THEN NULL
-            WHEN cancel_requested THEN 0.0
+            WHEN cancel_requested AND ending IS NULL THEN 0.0
             WHEN next_run_at IS NULL AND fsm_state <> 'WAITING_EXTERNAL' THEN created_at
             ELSE next_run_at END) STORED
     ) WITH (fillfactor = 60)

@@ -37,7 +37,7 @@ TABLES = (
         ended INTEGER GENERATED ALWAYS AS (fsm_state IN ('DONE', 'FAILED')) VIRTUAL,
         due_at REAL GENERATED ALWAYS AS (CASE
             WHEN fsm_state IN ('DONE', 'FAILED') THEN NULL
-            WHEN cancel_requested THEN 0.0
+            WHEN cancel_requested AND ending IS NULL THEN 0.0
             WHEN next_run_at IS NULL AND fsm_state <> 'WAITING_EXTERNAL' THEN created_at
             ELSE next_run_at END) VIRTUAL
     ) WITHOUT ROWID
