@@ -301,10 +301,10 @@ class Postgres:
         self._make(self._ready, "")
         asyncio.run(migrate(self._ready))
 
-    def empty(self) -> str:
-        """Return the URL of a new database without any tables."""
+    def empty(self, how: str = "") -> str:
+        """Return the URL of a new database without any tables; `how` ends the statement that makes it."""
         url = self._named(f"t{uuid.uuid4().hex[:12]}")
-        self._make(url, "")
+        self._make(url, how)
         return url
 
     def fresh(self) -> str:

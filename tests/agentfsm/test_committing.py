@@ -50,3 +50,29 @@ def test_what_no_repetition_can_heal_is_not_repeated(world):
     with pytest.raises(StoreError):
         world.run()
     assert world.clock.pauses == []
+
+
+def test_a_write_that_reaches_the_database_after_it_was_given_up_is_found(world):
+    """The connection is lost, the task is read, and only then the statement takes effect: no conflict with oneself."""
+    real, seen = world.store.commit, []
+
+    async def commit(change):
+        seen.append(change)
+        if len(seen) == 3:
+            raise StoreError("the connection was lost", code="unavailable")
+        if len(seen) == 4:
+            await real(change)
+        return await real(change)
+
+    world.store.commit = commit
+    result = world.run()
+    assert (result.outcome, len(world.refund_calls)) == ("success", 1)
+    assert seen[2] == seen[3]
+    assert asyncio.run(world.store.load("r1")).version == 6
+
+
+@pytest.mark.parametrize("code", ["locked", "unavailable"])
+def test_what_may_pass_by_itself_is_tried_again(world, code):
+    breaks(world, 2, "before", code=code)
+    assert world.run().outcome == "success"
+    assert len(world.clock.pauses) == 1

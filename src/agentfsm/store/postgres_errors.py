@@ -36,7 +36,7 @@ _GONE = ("08", "57P", "53")
 """Classes of errors of a server that is not there, is just going or coming, or has no room for another connection."""
 _HELP = {
     "disk_full": "make room and go on; what is stored is unharmed",
-    "old_schema": "run `agentfsm migrate` on it",
+    "old_schema": "its tables are not those of this program, see `agentfsm migrate --check`",
     "cannot_open": "see whether database, user and password are right, and whether the user may write",
 }
 

@@ -2,7 +2,8 @@
 
 JSON is TEXT, as it was written: a jsonb refuses an escaped NUL, and nothing is ever searched inside. No foreign key
 leads from a step to its task, for no step is written but from the row of its task, and each check would lock that row
-again. Rows of `task` have room to be changed in place: no index covers what a step changes.
+again. Names are ordered by their bytes, whatever the language of the database. Rows of `task` have room to be changed
+in place: no index covers what a step changes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BIGINT NOT NULL)",
     """
     CREATE TABLE task (
-        request_id TEXT PRIMARY KEY,
+        request_id TEXT COLLATE "C" PRIMARY KEY,
         schema_version INTEGER NOT NULL,
         readable_by INTEGER NOT NULL,
         version INTEGER NOT NULL,
-        workflow TEXT NOT NULL,
+        workflow TEXT COLLATE "C" NOT NULL,
         text TEXT NOT NULL,
         fsm_state TEXT NOT NULL,
         current_step TEXT NOT NULL,

@@ -326,7 +326,8 @@ def test_tasks_are_listed_the_last_changed_first(store, task):
 def test_outcomes_count_the_live_ends_of_one_workflow(store, task):
     ends = [
         ("w@1", "live", "success"), ("w@1", "live", "success"), ("w@2", "live", "failed"), ("w@1", "shadow", "failed"),
-        ("w", "live", "failed"), ("ww@1", "live", "failed"), ("W@1", "live", "failed"), ("x@1", "live", "success"),
+        ("w", "live", "failed"), ("ww@1", "live", "failed"), ("W@1", "live", "failed"),
+        ("w0@1", "live", "failed"), ("x@1", "live", "success"),
     ]  # fmt: skip
     for n, (label, mode, outcome) in enumerate(ends):
         ended = {"fsm_state": State.DONE, "workflow": label, "mode": mode, "outcome": outcome}
