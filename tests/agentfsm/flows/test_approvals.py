@@ -242,10 +242,10 @@ def test_a_fallback_or_a_compensation_that_a_person_has_to_approve_is_refused_wh
 
     lab.tool("pay", Effect.IDEMPOTENT)
     lab.tool("wipe", Effect.IDEMPOTENT, destructive=True)
-    with pytest.raises(DefinitionError, match="wipe.*approv"):
+    with pytest.raises(DefinitionError, match=r"wipe.*approv"):
         lab.flow(kit.asks("PAY", "pay"), fallbacks={"pay": (OtherTool("wipe"),)})
     lab.tool("undo", Effect.IDEMPOTENT, compensates="pay", approval=True)
-    with pytest.raises(DefinitionError, match="undo.*approv"):
+    with pytest.raises(DefinitionError, match=r"undo.*approv"):
         lab.flow(kit.asks("PAY", "pay"), compensations={"pay": lambda a, o: {}})
 
 
