@@ -21,8 +21,13 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHM = Path("/dev/shm")
 sys.path.insert(0, str(HERE / "durable"))
+
+
+def tmpfs() -> Path | None:
+    """Return a folder in memory, where there is one."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else None
 
 
 async def killed_workers(url: str, tasks: int, workers: int, seed: int) -> bool:
@@ -83,7 +88,7 @@ async def memory(tasks: int) -> bool:
     from agentfsm import CallableTool, Runtime
     from agentfsm.store import open_store
 
-    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=tmpfs()) as folder:
         store = open_store(f"sqlite:///{folder}/tasks.db")
         agent = Runtime(workflow=WORKFLOW, model=[], tools={"noop": CallableTool(NOOP, noop)}, store=store)
         sizes = []

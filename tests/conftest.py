@@ -56,9 +56,9 @@ def run_under(tmp_path: Path) -> Callable[..., Run]:
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project of its own, with `agents.py`, warnings as errors, and nothing remembered between sessions."""
-    if Path("/dev/shm").is_dir():  # noqa: S108
+    if Path("/dev/shm").is_dir():
         # Where a flush costs nothing, so that a busy disk does not make these tests slow.
-        monkeypatch.setenv("TMPDIR", "/dev/shm")  # noqa: S108
+        monkeypatch.setenv("TMPDIR", "/dev/shm")
         monkeypatch.setattr(tempfile, "tempdir", None)
     # There pytest writes whole messages into its short summary.
     monkeypatch.delenv("CI", raising=False)

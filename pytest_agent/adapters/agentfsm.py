@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import httpx
 from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
 from agentfsm.errors import StoreError, UnknownTask
 from agentfsm.ports import Store
-from pytest_agent.adapters.arrivals import Arrival, Mailbox
+from pytest_agent.adapters.arrivals import CONTROL, Arrival, Mailbox
 from pytest_agent.faults.effect import Delivered, StoreEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
@@ -79,13 +80,16 @@ class ObservedStore:
         return getattr(self._store, name)
 
 
-def shipped_agent(build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = ()) -> AgentFsm:
+def shipped_agent(
+    build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = (), *, dry_run: bool = False
+) -> AgentFsm:
     """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder."""
     model = OpenAIChat(shared_http(), model="scripted", api_key="scripted")
     return AgentFsm(
         lambda store, observer: build(store=store, model=model, tools=sandbox.tools, observer=observer),
         lambda: SQLiteStore(sandbox.folder / "tasks.db"),
         arrivals=arrivals,
+        dry_run=dry_run,
     )
 
 
@@ -110,7 +114,9 @@ class AgentFsm:
         *,
         request_id: str = "task-1",
         arrivals: Sequence[Arrival] = (),
+        dry_run: bool = False,
     ) -> None:
+        self._dry_run = dry_run
         self._mailbox = Mailbox(arrivals)
         self._build = build
         self._open_store = open_store
@@ -158,7 +164,7 @@ class AgentFsm:
             result = await self._enter(runtime)
             if self._mailbox.is_empty:
                 return result
-            return await self._mailbox.deliver(seams, functools.partial(self._hand_over, runtime))
+            return await self._mailbox.deliver(seams, functools.partial(self._hand_over, runtime, store))
         finally:
             await store.close()
 
@@ -167,9 +173,12 @@ class AgentFsm:
             # Waits for the lease of the process before; its task may not have been stored at all.
             with contextlib.suppress(UnknownTask):
                 return await runtime.resume(self._request_id)
-        return await runtime.run(request_id=self._request_id, text=self._text)
+        return await runtime.run(request_id=self._request_id, text=self._text, dry_run=self._dry_run)
 
-    async def _hand_over(self, runtime: Runtime, event: Delivered) -> Any:
+    async def _hand_over(self, runtime: Runtime, store: Store, event: Delivered) -> Any:
+        if event.source == CONTROL:
+            await store.set_control(event.payload["key"], event.payload["value"], time.time())
+            return await runtime.resume(self._request_id)
         return await runtime.deliver(
             request_id=self._request_id,
             source=event.source,

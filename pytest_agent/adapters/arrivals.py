@@ -16,16 +16,19 @@ from pytest_agent.faults.site import Site
 from pytest_agent.trace import EventDelivered
 
 ResultT = TypeVar("ResultT")
+CONTROL = "control"
+"""The source of an arrival that is no event but what an operator switches: `{"key": ..., "value": ...}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One event: who sends it, its id there, its kind and its payload."""
+    """One event: who sends it, its id there, its kind and its payload, `after_s` virtual seconds after the last one."""
 
     source: str
     event_id: str
     kind: str
     payload: Any = None
+    after_s: float = 0.0
 
 
 class Mailbox:
@@ -41,7 +44,8 @@ class Mailbox:
         for arrival in arrivals:
             numbers[arrival.kind] += 1
             site = Site("event", arrival.kind, numbers[arrival.kind])
-            self._left.append(Delivered(site, arrival.source, arrival.event_id, arrival.kind, arrival.payload))
+            what = (arrival.source, arrival.event_id, arrival.kind, arrival.payload)
+            self._left.append(Delivered(site, *what, delay_s=arrival.after_s))
 
     @property
     def is_empty(self) -> bool:
@@ -66,6 +70,8 @@ class Mailbox:
             result = await hand_over(dataclasses.replace(event, payload=copy.deepcopy(event.payload)))
             seams.check_alive()
             del self._left[0]
+            if event.source == CONTROL:
+                continue
             seams.trace.append(
                 EventDelivered(
                     site=str(event.site),
@@ -93,6 +99,8 @@ class Mailbox:
         """Let the faults act on the next event, and on the one that takes its place; on each once."""
         while (meant := self._left[0]).site not in self._opened:
             self._opened.add(meant.site)
+            if meant.source == CONTROL:
+                continue  # the hand of an operator is no event that can be lost or doubled
             for fault, effect in seams.at(meant.site, EventEffect):
                 at = next(n for n, event in enumerate(self._left) if event.identity == meant.identity)
                 changed = effect.change(self._left, at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from _pytest.outcomes import Exit, OutcomeException, Skipped, XFailed
@@ -46,11 +46,11 @@ def setup(item: pytest.Item) -> Iterator[None]:
 def teardown(item: pytest.Item) -> Iterator[None]:
     """Fixtures are undone in the world in which they were made."""
     state = known_state(item)
-    if state is None or state.run is None:
+    if state is None:
         yield
         return
     try:
-        with world_of(item.config).stand(state.run):
+        with world_of(item.config).stand(state.run) if state.run is not None else nullcontext():
             yield
     finally:
         state.run_over()

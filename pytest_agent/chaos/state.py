@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_agent.clock import keep, let_go
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.faults.seams import Armed
 from pytest_agent.run import Run
@@ -52,6 +54,7 @@ class TestState:
     told: str = ""
     expected: str | None = None
     _trace_file: TraceFile | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
 
     def begin(self, schedule: Schedule, armed: tuple[Armed, ...], *, probing: bool) -> None:
         """Forget the last run; the next one is under this schedule."""
@@ -63,7 +66,10 @@ class TestState:
         """The world of the coming run."""
         self.ended, self.error, self.skipped, self.broken = False, None, False, False
         if self._trace_file is None:
-            self._trace_file = TraceFile(self.trace_path)
+            self._trace_file = self._open.enter_context(TraceFile(self.trace_path))
+            # Between the phases and the runs of one test the clock is off, and not away.
+            keep()
+            self._open.callback(let_go)
         self.run = Run(
             self.nodeid,
             schedule=self.schedule,
@@ -83,10 +89,9 @@ class TestState:
             self.close()
 
     def close(self) -> None:
-        """The test is over; its trace file is complete."""
-        if self._trace_file is not None:
-            self._trace_file.close()
-            self._trace_file = None
+        """The test is over; its trace file is complete, and the process is as it was."""
+        self._open.close()
+        self._trace_file = None
 
 
 def state_of(item: pytest.Item) -> TestState:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pytest_agent.clock import keep, let_go
 from pytest_agent.errors import UsageError
 from pytest_agent.run import Run
 
@@ -32,6 +33,7 @@ class World:
         self._run: Run | None = None
         self._inside: ExitStack | None = None
         self._random: object = None
+        self._stepped_out = False
 
     @contextmanager
     def stand(self, run: Run | Exception) -> Iterator[None]:
@@ -56,6 +58,19 @@ class World:
             inside, self._inside = self._inside, None
             inside.close()
 
+    def _step_out(self) -> None:
+        """To where there is nothing of ours, not even what does nothing while no phase is on."""
+        if self._inside is not None:
+            self._leave()
+            let_go()
+            self._stepped_out = True
+
+    def _step_in(self) -> None:
+        if self._stepped_out:
+            self._stepped_out = False
+            keep()
+            self._enter()
+
     def _settle(self) -> None:
         """Undo what others, such as pytest-randomly, have done to `random` since the phase began."""
         if self._inside is not None and self._random is not None:
@@ -71,14 +86,14 @@ class World:
         self._settle()
         if self._inside is None or not _outlives(fixturedef):
             return (yield)
-        fixturedef.addfinalizer(self._enter)
-        self._leave()
+        fixturedef.addfinalizer(self._step_in)
+        self._step_out()
         try:
             return (yield)
         finally:
             # Finalizers run in reverse order: this one first, then what undoes the fixture, then the one above.
-            fixturedef.addfinalizer(self._leave)
-            self._enter()
+            fixturedef.addfinalizer(self._step_out)
+            self._step_in()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self) -> Generator[None, object, object]:

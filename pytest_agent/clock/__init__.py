@@ -8,6 +8,8 @@ fires merely because the loop was idle. The limits are listed in `Clock`.
 from pytest_agent.clock._active import active as active
 from pytest_agent.clock._clock import Clock as Clock
 from pytest_agent.clock._hang import NothingToWaitFor as NothingToWaitFor
+from pytest_agent.clock._install import keep as keep
+from pytest_agent.clock._install import let_go as let_go
 from pytest_agent.clock._loop import VirtualEventLoop as VirtualEventLoop
 from pytest_agent.clock._loop import new_event_loop as new_event_loop
 from pytest_agent.clock._waits import RealWait as RealWait
@@ -20,5 +22,7 @@ __all__ = [
     "VirtualClockWarning",
     "VirtualEventLoop",
     "active",
+    "keep",
+    "let_go",
     "new_event_loop",
 ]

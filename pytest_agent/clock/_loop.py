@@ -207,5 +207,5 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """What `asyncio.new_event_loop` becomes: a loop that follows the installed clock, if there is one."""
+    """A loop that follows the installed clock, if there is one."""
     return VirtualEventLoop()

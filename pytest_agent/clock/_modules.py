@@ -34,9 +34,11 @@ class Replacements:
         self._seen, self._seen_ids = [], set()
         self._places.clear()
 
-    def put_in(self) -> None:
-        """Replace the originals in every module."""
-        self._look_through_new_modules()
+    def put_in(self, *, again: bool = False) -> None:
+        """Replace the originals in every module. `again`: the stand-ins have been left in since the last time."""
+        # Where they were, a module that took the place of another has found them there.
+        if not again or len(sys.modules) != len(self._seen):
+            self._look_through_new_modules()
         for namespace, name, original, stand_in in self._places:
             # Only where the original still stands: an author's own monkeypatch is left alone.
             if namespace.get(name) is original:

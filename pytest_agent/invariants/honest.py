@@ -16,8 +16,8 @@ def honest_outcome(evidence: Evidence) -> list[Violation] | None:
     The predicates are those of `sandbox.must_hold`; without one, the run must have had every effect of the clean run.
     An effect whose reply was lost is unresolved until it is tried again and answered, or until a tool without effects
     is asked about it.
-    Any other outcome must name a cause that the fault allows, and a programming error that leaves the agent is a
-    crash, never an honest failure. Needs a claimed outcome; otherwise not judged.
+    Any other outcome must name a cause that the fault allows, or that of the clean run, and a programming error that
+    leaves the agent is a crash, never an honest failure. Needs a claimed outcome; otherwise not judged.
     """
     claim = evidence.claim
     if claim is None:
@@ -32,10 +32,18 @@ def _failure(evidence: Evidence, claim: OutcomeClaimed) -> list[Violation]:
         headline = f"the agent crashed: {claim.detail}"
         return [Violation(ID, NAME, headline, tuple(claim.errors))]
     allowed = {cause for fault in evidence.faults for cause in fault.entry.allows}
+    if allowed and claim.cause in _causes_without_faults(evidence):
+        return []
     if claim.cause is not None and allowed and claim.cause not in allowed:
         headline = f"the outcome is {claim.outcome} for the cause {claim.cause!r}, which this fault does not explain"
         return [Violation(ID, NAME, headline, (f"causes the fault allows: {', '.join(sorted(allowed))}",))]
     return []
+
+
+def _causes_without_faults(evidence: Evidence) -> set[str | None]:
+    """Return why the clean run did not end in success: what it comes to anyway needs no fault to explain it."""
+    claims = [event for event in evidence.baseline or () if isinstance(event, OutcomeClaimed)]
+    return {claim.cause for claim in claims[-1:] if claim.outcome != "success"}
 
 
 def _world(evidence: Evidence) -> list[Violation]:

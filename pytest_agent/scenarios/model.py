@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pytest_agent.adapters.arrivals import Arrival
+from pytest_agent.adapters.arrivals import CONTROL, Arrival
 from pytest_agent.llm.turn import ToolCall, Turn, call
 
 
@@ -33,17 +33,25 @@ class TurnPart(_Part):
 
 
 class ToolPart(_Part):
-    """A tool of the sandbox: it always answers `returns`."""
+    """A tool of the sandbox: it answers what stands in `first`, one call each, and then always `returns`."""
 
     effect: bool = False
     idempotent: bool = False
+    first: list[Any] = Field(default_factory=list)
     returns: Any = None
+
+    @model_validator(mode="after")
+    def _first_is_without_effect(self) -> Self:
+        if self.first and self.effect:
+            raise ValueError("'first' is for tools without 'effect', whose calls all count; remove one of them")
+        return self
 
 
 class ArrivalPart(_Part):
-    """What arrives from outside while the agent waits: a user's message, or an event of a `source`.
+    """What arrives from outside while the agent waits: a user's message, an event of a `source`, or a `control`.
 
-    The same `id` twice is the same event delivered twice.
+    The same `id` twice is the same event delivered twice. `after_s` virtual seconds pass before it comes. A control is
+    what an operator switches, such as `{kill:all: stop}`.
     """
 
     id: str
@@ -51,6 +59,8 @@ class ArrivalPart(_Part):
     event: str | None = None
     source: str | None = None
     payload: Any = None
+    control: dict[str, Any] | None = Field(default=None, min_length=1, max_length=1)
+    after_s: float = Field(default=0.0, ge=0, le=31_536_000)
 
     @field_validator("id", "user", "event", "source")
     @classmethod
@@ -61,22 +71,26 @@ class ArrivalPart(_Part):
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
-        if (self.user is None) == (self.event is None):
+        if sum(said is not None for said in (self.user, self.event, self.control)) != 1:
             raise ValueError(
-                "what arrives is a 'user' with a text, or an 'event' with a kind and a 'source'; write one"
+                "what arrives is a 'user' with a text, an 'event' with a kind and a 'source', or a 'control'; write one"
             )
         if self.event is not None and self.source is None:
             raise ValueError(f"event {self.event!r} needs a 'source', such as signing; add it")
         for key in ("source", "payload"):
-            if self.user is not None and key in self.model_fields_set:
-                raise ValueError(f"{key!r} belongs to an 'event', and this is a 'user'; remove it")
+            if self.event is None and key in self.model_fields_set:
+                kind = "user" if self.user is not None else "control"
+                raise ValueError(f"{key!r} belongs to an 'event', and this is a {kind!r}; remove it")
         return self
 
     def arrival(self) -> Arrival:
         """The delivery for the adapter."""
         if self.user is not None:
-            return Arrival("user", self.id, "user.message", {"text": self.user})
-        return Arrival(self.source or "", self.id, self.event or "", self.payload)
+            return Arrival("user", self.id, "user.message", {"text": self.user}, self.after_s)
+        if self.control is not None:
+            ((key, value),) = self.control.items()
+            return Arrival(CONTROL, self.id, CONTROL, {"key": key, "value": value}, self.after_s)
+        return Arrival(self.source or "", self.id, self.event or "", self.payload, self.after_s)
 
 
 class BudgetPart(_Part):
@@ -102,7 +116,8 @@ class WorldPart(_Part):
 class Scenario(_Part):
     """One file. `agent` names a module of agentfsm's kind, with a `build(store=, model=, tools=, observer=)`.
 
-    `path` are the stages the clean run goes through, in order; `budgets` hold in every run, faults or not.
+    `path` are the stages the clean run goes through, in order; `budgets` hold in every run, faults or not. `cause` is
+    that of the clean run's outcome, where it has one. A `dry_run` answers tools that have an effect with their example.
     """
 
     title: str
@@ -113,6 +128,8 @@ class Scenario(_Part):
     arrives: list[ArrivalPart] = Field(default_factory=list)
     world: list[WorldPart] = Field(default_factory=list)
     expect: str = "success"
+    cause: str | None = None
+    dry_run: bool = False
     path: list[str] = Field(default_factory=list)
     budgets: BudgetPart = BudgetPart()
     faults: list[str] = Field(default_factory=lambda: ["*"], min_length=1)

@@ -44,6 +44,11 @@ async def run_scenario(
             f"{file.where(('expect',))} expect: the agent ended as {result.outcome!r} "
             f"(cause {result.cause!r}), expected {scenario.expect!r}"
         )
+    if not run_agent.faulted and scenario.cause is not None and result.cause != scenario.cause:
+        raise EndedOtherwise(
+            f"{file.where(('cause',))} cause: the agent ended as {result.outcome!r} because of {result.cause!r}, "
+            f"expected {scenario.cause!r}; correct the cause, or the agent"
+        )
     stages = [event.stage for event in run_agent.trace.of(StoreCommitted)]
     path = [stage for stage, _ in itertools.groupby(stages)]
     if scenario.path and not run_agent.faulted and path != scenario.path:
@@ -63,7 +68,7 @@ def prepare(scenario: Scenario, build: Callable[..., Any], llm: ScriptedModel, s
     for world in scenario.world:
         sandbox.must_hold(str(world), _predicate(sandbox, world))
     arrivals = [part.arrival() for part in scenario.arrives]
-    return shipped_agent(build, sandbox, arrivals)
+    return shipped_agent(build, sandbox, arrivals, dry_run=scenario.dry_run)
 
 
 def _check_names(scenario: Scenario, file: YamlFile, agent: AgentFsm) -> None:
@@ -102,10 +107,12 @@ def _check_budgets(scenario: Scenario, file: YamlFile, llm: ScriptedModel, run_a
 
 
 def _add_tool(sandbox: Sandbox, name: str, part: ToolPart) -> None:
+    first = iter(part.first)
+
     @sandbox.tool(name, effect=part.effect, idempotent=part.idempotent)
     async def tool(**arguments: Any) -> Any:
         del arguments
-        return part.returns
+        return next(first, part.returns)
 
 
 def _predicate(sandbox: Sandbox, world: WorldPart) -> Any:

@@ -5,17 +5,18 @@ What is asked for stands in `Task.asked`; the answer is an event that names its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agentfsm.contracts import ToolContract
 from agentfsm.records import Inbound, Task
 
 
 class _Payload(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     id: str = Field(min_length=1)
     by: str = Field(min_length=1)
@@ -85,3 +86,11 @@ def refusal(task: Task, event: Inbound) -> str | None:
     if payload is None:
         return "invalid_payload"
     return None if payload["id"] == task.asked["id"] else "other_question"
+
+
+def describe(contracts: Iterable[ToolContract], approval_s: float) -> list[dict[str, Any]]:
+    """Return the wait for an approval as plain data, where any contract asks for one."""
+    tools = sorted(contract.name for contract in contracts if contract.approval or contract.destructive)
+    ask = ASKS["approval"]
+    wait = {"cause": ask.cause, "source": ask.source, "kinds": sorted(ask.kinds), "timeout_s": approval_s}
+    return [{**wait, "tools": tools, "payload": ask.payload.model_json_schema()}] if tools else []

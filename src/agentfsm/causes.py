@@ -92,9 +92,9 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         # Whoever was called: it breaks its word, or will not have us.
         **_all("contract_violation undeclared_error_code tool_crashed", "tool",
                "A service answered in a way that cannot be relied on.", _LOOK, incident=True),
-        **_all("incomplete_turn broken_stream bad_response model_error", "provider",
+        **_all("incomplete_turn broken_stream bad_response reply_too_large model_error", "provider",
                "The language model's answer did not arrive whole.", _LATER, incident=True),
-        **_all("model_crashed unsupported_parameter context_length_exceeded bad_request", "system",
+        **_all("model_crashed unsupported_parameter context_length_exceeded request_too_large bad_request", "system",
                "The assistant could not ask its language model.", _LOOK, incident=True),
         **_all("authentication permission not_found insufficient_quota certificate", "provider",
                "The assistant has no access to its language model.", _LOOK, incident=True),

@@ -67,8 +67,8 @@ def _told(workflow: Workflow, history: Sequence[Step], step: Step) -> Message:
     )
 
 
-def canonical_calls(turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:
-    """Give every call an id of its own; a call that was delivered twice is kept once.
+def canonical_calls(workflow: Workflow, turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:
+    """Give every call its tool's own name and an id of its own; a call that was delivered twice is kept once.
 
     Blank ids, and ids used before for another call, are replaced by `call_<step>_<place>`.
     """
@@ -83,5 +83,5 @@ def canonical_calls(turn: Turn, step_id: int, taken: Iterable[str]) -> Turn:
         if not call.id.strip() or call.id in used:
             call = call.model_copy(update={"id": f"call_{step_id}_{place}"})
         used.add(call.id)
-        calls.append(call)
+        calls.append(call.model_copy(update={"name": workflow.meant(call.name)}))
     return turn.model_copy(update={"calls": tuple(calls)})

@@ -28,6 +28,8 @@ _MODEL = frozenset(
         "overloaded",
         "permission",
         "refused",
+        "reply_too_large",
+        "request_too_large",
         "server_error",
         "silent",
         "unsupported_parameter",

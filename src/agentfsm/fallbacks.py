@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from agentfsm.errors import DefinitionError
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class Cached:
 
     max_age_s: float
 
+    def __post_init__(self) -> None:
+        _positive("Cached(max_age_s=...)", self.max_age_s)
+
 
 @dataclass(frozen=True)
 class Degraded:
@@ -35,6 +41,14 @@ class Person:
     """A person answers within `timeout_s` seconds, by an event `person.answered` whose payload is the output."""
 
     timeout_s: float
+
+    def __post_init__(self) -> None:
+        _positive("Person(timeout_s=...)", self.timeout_s)
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise DefinitionError(f"{name} is {value!r}; give seconds above 0")
 
 
 Fallback = OtherTool | Cached | Degraded | Person

@@ -27,7 +27,8 @@ def decide(workflow: Workflow, limits: Limits, off: Off, task: Task, steps: Sequ
     if task.budget_used.get("idle", 0) > limits.no_progress:
         return End(Event.LIMIT_REACHED, "limit", "limit_no_progress")
     stage = workflow.stage(task.business_state)
-    if stage.visits is not None and task.budget_used.get("visits", {}).get(stage.name, 0) > stage.visits:
+    bounded = stage.visits is not None and workflow.aborted_when(task.business_state) is None
+    if bounded and task.budget_used.get("visits", {}).get(stage.name, 0) > (stage.visits or 0):
         return End(Event.LIMIT_REACHED, "limit", "limit_visits")
     last = max((i for i, s in enumerate(history) if s.kind == "model"), default=None)
     if last is None:

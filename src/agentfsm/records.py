@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
+from agentfsm.errors import DefinitionError
 from agentfsm.states import State
 
 Outcome = Literal["success", "partial", "failed", "cancelled", "limit", "unknown"]
@@ -161,6 +162,12 @@ class Commit:
     controls: tuple[Control, ...] = ()
     claims: bool = False
     moves: bool = True
+
+    def __post_init__(self) -> None:
+        name = self.task.request_id
+        for step in (*self.finished, *self.inserted):
+            if step.request_id != name:  # its fence would not be the one that is checked
+                raise DefinitionError(f"a commit of task {name!r} cannot write a step of task {step.request_id!r}")
 
 
 class Receipt(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentfsm import leases, states
+from agentfsm import asking, leases, states
 from agentfsm.breaker import Breaker
 from agentfsm.breakers import Breakers
 from agentfsm.budgets import Limits
@@ -165,6 +165,9 @@ class Runtime:
             "transitions": states.describe(),
             "stages": [{"name": stage.name, "tools": sorted(stage.tools)} for stage in workflow.stages],
             "own_sources": sorted(OWN_SOURCES),
-            "waits": [stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait],
+            "waits": [
+                *(stage.wait.describe(stage.name) for stage in workflow.stages if stage.wait),
+                *asking.describe(workflow.contracts, self._shared.approval_s),
+            ],
             "contracts": [{**c.describe(), "compensation": undone_by.get(c.name)} for c in workflow.contracts],
         }

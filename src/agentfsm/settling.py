@@ -31,7 +31,7 @@ def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline,
         used = plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
         draft.task = draft.task.but(budget_used=used)
     if reply.turn is not None:
-        _model_replied(draft, step, reply.turn)
+        _model_replied(parts, draft, step, reply.turn)
     elif reply.output is not None:
         _tool_replied(parts, draft, step, reply.output)
     elif reply.error is ErrorClass.INVALID_INPUT and step.kind == "tool" and not in_doubt(draft.steps, step):
@@ -94,7 +94,7 @@ def _heard(draft: Draft, event: Event) -> None:
     draft.fire(Event.PART_RECEIVED if out else event)
 
 
-def _model_replied(draft: Draft, step: Step, turn: Turn) -> None:
+def _model_replied(parts: Parts, draft: Draft, step: Step, turn: Turn) -> None:
     if turn.finish == "length":
         draft.finish(
             step,
@@ -106,7 +106,7 @@ def _model_replied(draft: Draft, step: Step, turn: Turn) -> None:
         )
         draft.fire(Event.VALIDATION_ERROR)
         return
-    turn = canonical_calls(turn, step.step_id, [s.call_id for s in draft.steps if s.call_id])
+    turn = canonical_calls(parts.workflow, turn, step.step_id, [s.call_id for s in draft.steps if s.call_id])
     draft.finish(step, "finish", status="success", output_data=turn.model_dump(mode="json", exclude_none=True))
     draft.fire(Event.MODEL_REPLIED)
     draft.note("proposal", step=step.step_id, calls=[c.name for c in turn.calls], final=not turn.calls)

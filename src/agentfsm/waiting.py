@@ -38,7 +38,7 @@ def ask_approval(parts: Parts, draft: Draft, wanted: Approve) -> None:
     call = wanted.call
     asked = {
         "kind": "approval",
-        "id": draft.new("event").key,
+        "id": f"{draft.task.request_id}:approval:{_asked_so_far(draft) + 1}",
         "tool": call.tool,
         "arguments": dict(call.arguments),
         "call": wanted.hash,
@@ -139,6 +139,10 @@ def _leave(draft: Draft, event: Event, since: float) -> None:
     rest = {"wait_until": None, "next_run_at": None, "asked": None}
     waited = draft.task.waited_s + max(0.0, draft.now - since)
     draft.fire(event, outcome=None, cause=None, answer="", waited_s=waited, **rest)
+
+
+def _asked_so_far(draft: Draft) -> int:
+    return sum(step.kind == "event" and "verdict" in step.output_data for step in draft.steps)
 
 
 def _answered(parts: Parts, draft: Draft, event: Inbound) -> Step | None:

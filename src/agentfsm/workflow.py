@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -124,6 +125,14 @@ class Workflow:
     @cached_property
     def _offered(self) -> list[ToolContract]:
         return [c for c in self.contracts if any(c.name in stage.tools for stage in self.stages)]
+
+    @cached_property
+    def _by_plain_name(self) -> Mapping[str, str]:
+        return {re.sub(r"\W", "_", name): name for name in self._by_name}
+
+    def meant(self, tool: str) -> str:
+        """Return the tool that a model means: providers allow no dots in names, so it may have said another form."""
+        return tool if tool in self._by_name else self._by_plain_name.get(re.sub(r"\W", "_", tool), tool)
 
     def contract(self, tool: str) -> ToolContract | None:
         """Return the contract of a tool, or None."""

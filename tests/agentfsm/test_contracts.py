@@ -19,6 +19,7 @@ from agentfsm.contract_rules import alarm, lint
 from agentfsm.contract_texts import docs, types_source
 from agentfsm.contracts import MAX_CODE, MAX_REASON, UNDECLARED, Status
 from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments
+from agentfsm.fallbacks import Cached, Person
 from agentfsm.schemas import in_words, json_schema, spoken, unit, unitless
 
 LOOKUP, REFUND = support_refund.CONTRACTS
@@ -363,3 +364,10 @@ def test_a_check_costs_microseconds():
         return (time.perf_counter() - started) / 2_000
 
     assert min(once() for _ in range(5)) < 30e-6  # measured: 2.4 us; a busy machine is given room
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [Cached, Person])
+def test_a_fallback_that_allows_no_time_or_has_no_end_is_refused(kind, seconds):
+    with pytest.raises(DefinitionError, match="give seconds above 0"):
+        kind(seconds)

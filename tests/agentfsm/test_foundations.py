@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentfsm
-from agentfsm import errors
+from agentfsm import Commit, State, errors
+from agentfsm.errors import DefinitionError
+from agentfsm.records import Step, Task
 from agentfsm.recovery import Deadline, Retry
 
 ROOT = Path(agentfsm.__file__).parent
@@ -107,3 +109,12 @@ def test_importing_the_runtime_loads_no_yaml_no_command_line_and_no_database_dri
 
 def test_every_file_is_small():
     assert {p.name: n for p in ROOT.rglob("*.py") if (n := len(p.read_text().splitlines())) > 200} == {}
+
+
+def test_a_commit_writes_steps_of_its_own_task_alone():
+    task = Task("r1", "t", "w@1", State.PLANNING, "S", 1.0)
+    other = Step("r2", 1, 1, "tool", "h", 1.0)
+    with pytest.raises(DefinitionError, match="'r2'"):
+        Commit("x", task, 1.0, finished=(other,))
+    with pytest.raises(DefinitionError, match="'r2'"):
+        Commit("x", task, 1.0, inserted=(other,))

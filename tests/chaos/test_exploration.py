@@ -208,6 +208,44 @@ def test_what_outlives_a_run_is_made_in_the_real_world(project: pytest.Pytester)
     assert log.count(["undone in virtual time"]) == 5
 
 
+@pytest.mark.parametrize("options", [(), ("--chaos",)], ids=str)
+def test_other_plugins_see_the_real_world_between_phases(project: pytest.Pytester, options: tuple[str, ...]) -> None:
+    project.makeconftest(
+        """
+    import asyncio, random, socket, time
+    import pytest
+
+    START, MONOTONIC, CONNECT = time.time(), time.monotonic(), socket.socket.connect
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport():
+        assert 0 <= time.time() - START < 60
+        assert 0 <= time.monotonic() - MONOTONIC < 60
+        assert socket.socket.connect is CONNECT
+        loop = asyncio.new_event_loop()
+        assert type(loop).__module__.startswith("asyncio")
+        loop.close()
+        return (yield)
+    """
+    )
+    project.makepyfile(
+        HEAD
+        + """
+    import time
+    from time import sleep
+
+    @pytest.mark.chaos(faults="reply-lost")
+    def test_one(llm, sandbox):
+        sleep(3600)
+        agents.run("refund", agents.stock(llm, sandbox))
+
+    def test_after():
+        assert sleep.__module__ == time.sleep.__module__ == time.monotonic.__module__ == "time"
+    """
+    )
+    project.runpytest(*options, "-p", "no:randomly").assert_outcomes(passed=2)
+
+
 def test_random_numbers_follow_the_seed_and_not_pytest_randomly(project: pytest.Pytester) -> None:
     project.makepyfile(
         HEAD

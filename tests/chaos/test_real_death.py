@@ -18,7 +18,7 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 @pytest.fixture
 def memory():
     """A folder in memory where there is one: what a killed process has written survives there as on a disk."""
-    memory = "/dev/shm"  # noqa: S108 - a fresh folder with a random name is made in it
+    memory = "/dev/shm"
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=where) as folder:
         yield Path(folder)

@@ -10,14 +10,24 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import anyio
 import pytest
 
-from pytest_agent.clock import Clock, VirtualEventLoop, active, new_event_loop
+from pytest_agent.clock import Clock, VirtualEventLoop, active, keep, let_go, new_event_loop
 
 Real = Callable[[], float]
 HOUR_S = 3600.0
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    keep()
+    try:
+        yield
+    finally:
+        let_go()
 
 
 @pytest.fixture
@@ -201,7 +211,7 @@ def test_a_loop_that_sleeps_for_the_rest_of_its_deadline_comes_to_its_end(instal
         loop = asyncio.get_running_loop()
         for delay in (0.1, 0.3, 1e-12, 1 / 3, 1e7 + 1 / 7):
             deadline = loop.time() + delay
-            while (left := deadline - loop.time()) > 0:  # noqa: ASYNC110 - this waiting is what is tested
+            while (left := deadline - loop.time()) > 0:
                 await asyncio.sleep(left)
             deadline = time.monotonic() + delay
             while (left := deadline - time.monotonic()) > 0:
@@ -279,6 +289,58 @@ def test_install_and_uninstall_restore_the_originals_exactly() -> None:
         assert [a is b or a == b for a, b in zip(before, everything(), strict=True)] == [True] * len(before)
         assert dt.datetime.now(dt.UTC).year == real_year
     assert vars(asyncio.get_event_loop_policy()).get("new_event_loop") is None
+
+
+def test_what_is_kept_is_real_while_no_clock_is_installed(really_took: Real) -> None:
+    real, submit = time.monotonic, ThreadPoolExecutor.submit
+    with kept():
+        with Clock().installed():
+            time.sleep(5)
+        assert time.monotonic is not real
+        assert time.monotonic() == pytest.approx(real(), abs=5)
+        time.sleep(0.01)
+        assert really_took() >= 0.01
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(time.monotonic).result() == pytest.approx(real(), abs=5)
+        # Whoever makes a loop out here, such as a server of the whole session, is not drawn into a test's time.
+        for make in (asyncio.new_event_loop, asyncio.get_event_loop_policy().new_event_loop):
+            loop = make()
+            assert not isinstance(loop, VirtualEventLoop)
+            loop.close()
+        with Clock().installed():
+            assert time.monotonic() == 1_000.0
+    assert time.monotonic is real
+    assert ThreadPoolExecutor.submit is submit
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="there a policy makes no loops for asyncio")
+def test_a_policy_that_comes_later_makes_virtual_loops_too() -> None:
+    policy = asyncio.DefaultEventLoopPolicy()
+    with kept():
+        with Clock().installed():
+            pass
+        asyncio.set_event_loop_policy(policy)
+        with Clock().installed():
+            loop = policy.new_event_loop()
+            assert isinstance(loop, VirtualEventLoop)
+            loop.close()
+        asyncio.set_event_loop_policy(None)
+    assert vars(policy).get("new_event_loop") is None
+
+
+def test_a_library_that_takes_the_place_of_another_follows_the_clock_too(retrying_library: types.ModuleType) -> None:
+    real = time.monotonic
+    other = types.ModuleType(retrying_library.__name__)
+    with kept():
+        with Clock().installed():
+            assert retrying_library.monotonic() == 1_000.0
+        sys.modules[other.__name__] = other
+        exec("from time import monotonic", vars(other))  # noqa: S102 - the import of a library
+        assert other.monotonic() == pytest.approx(real(), abs=5)
+        with Clock().installed():
+            assert other.monotonic() == 1_000.0
+    assert retrying_library.monotonic is real
+    assert other.monotonic() == pytest.approx(real(), abs=5)
 
 
 def test_time_stands_still_between_two_phases_of_a_test() -> None:

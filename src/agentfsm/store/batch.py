@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -117,7 +118,7 @@ def _tell(units: list[_Unit]) -> None:
     """Wake each event loop once, whatever number of units it waits for."""
     for loop in {unit.loop for unit in units}:
         mine = [unit for unit in units if unit.loop is loop]
-        if not loop.is_closed():  # else nobody waits there any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
             loop.call_soon_threadsafe(_resolve, mine)
 
 

@@ -145,11 +145,22 @@ class SQLiteStore:
         self._check_open()
         loop = asyncio.get_running_loop()
         try:
-            if self._read_connection is None and not self._read_only:
+            if self._read_connection is None and not await loop.run_in_executor(self._reader, self._open_reader):
                 await loop.run_in_executor(self._writer, self._write_db)  # makes the file and its tables
             return await loop.run_in_executor(self._reader, self._read, query, given)
         except (sqlite3.Error, UnicodeError) as error:
             raise store_error(self._path, error) from error
+
+    def _open_reader(self) -> bool:
+        """Open what there is; return whether there is something, for a reader only has what a writer has made."""
+        try:
+            self._read_connection = self._read_connection or open_reader(self._path, self._busy_s, self._schema)
+        except (sqlite3.OperationalError, StoreError) as error:
+            code = error.code if isinstance(error, StoreError) else store_error(self._path, error).code
+            if self._read_only or code not in {"cannot_open", "old_schema"}:
+                raise
+            return False
+        return True
 
     def _read(self, query: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         if self._read_connection is None:

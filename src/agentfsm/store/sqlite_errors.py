@@ -31,6 +31,9 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeError) -> StoreError:
     said = str(error)
     if isinstance(error, UnicodeError):
         return StoreError("a text with a lone surrogate cannot be stored; nothing was written", code="unstorable")
+    if "decode to UTF-8" in said:  # the driver's own; what follows is the text itself
+        said = said.partition(" with text")[0]
+        return StoreError(f"{path}: {said}; the row is damaged", code="corrupt_row", reason=said)
     name = getattr(error, "sqlite_errorname", "") or ""
     code = next((code for prefix, code in _CODES.items() if name.startswith(prefix)), StoreError.default_code)
     hint = f"; {_HELP[code]}" if code in _HELP else ""

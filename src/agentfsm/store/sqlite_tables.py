@@ -135,7 +135,8 @@ COPY_1 = (
     """
     INSERT INTO agent_steps (request_id, step_id, attempt, status, input_hash, output_data, error_code, created_at,
         kind, tool, call_id, effect_class, input_data, finished_at, undoes)
-    SELECT request_id, step_id, attempt, iif(error_code = 'in_doubt', 'in_doubt', status), substr(input_hash, 1, 32),
+    SELECT request_id, step_id, attempt, iif(error_code = 'in_doubt', 'in_doubt', status),
+        iif(kind = 'model' AND status <> 'success', '', substr(input_hash, 1, 32)),
         output_data, iif(error_code = 'in_doubt', coalesce(iif(json_valid(output_data),
         json_extract(output_data, '$.error'), NULL), 'interrupted'),
         error_code), created_at, kind, tool, call_id, effect_class, input_data, finished_at, undoes
@@ -148,4 +149,7 @@ COPY_1 = (
     "DROP TABLE old_event",
     "DROP TABLE old_audit",
 )
-"""An attempt in doubt has a status of its own, its code says why; the runtime's own events are no longer kept."""
+"""An attempt in doubt has a status of its own, its code says why; the runtime's own events are no longer kept.
+
+Requests are hashed in another way since: one that may be sent again has no hash.
+"""

@@ -33,11 +33,11 @@ _FINISH = (
     f"UPDATE agent_steps SET {_set(STEP_ENDS)} "
     "WHERE request_id = ? AND step_id = ? AND attempt = ? AND status = 'pending'"
 )
-_ATTEMPT = (
-    f"INSERT INTO agent_steps ({', '.join(STEP)}) SELECT {', '.join('?' * len(STEP))} WHERE NOT EXISTS ("
+_TAKEN = (
     "SELECT 1 FROM agent_steps WHERE request_id = ? AND step_id = ? "
-    "AND (input_hash <> ? OR status IN ('pending', 'success'))) ON CONFLICT DO NOTHING"
+    "AND (input_hash <> ? OR status IN ('pending', 'success')) LIMIT 1"
 )
+_ATTEMPT = f"{_insert('agent_steps', STEP)} ON CONFLICT DO NOTHING"
 _EVENT = _insert(
     "event", ("source", "event_id", "request_id", "kind", "payload", "received_at", "applied_version", "reason")
 )
@@ -133,7 +133,7 @@ def _finish(db: sqlite3.Connection, step: Step) -> None:
 
 def _begin(db: sqlite3.Connection, step: Step) -> None:
     guard = (step.request_id, step.step_id, step.input_hash)
-    if db.execute(_ATTEMPT, (*rows.attempt(step), *guard)).rowcount != 1:
+    if db.execute(_TAKEN, guard).fetchone() or db.execute(_ATTEMPT, rows.attempt(step)).rowcount != 1:
         raise refusals.taken(step)
 
 

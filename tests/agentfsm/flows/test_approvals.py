@@ -39,7 +39,7 @@ def test_granted_the_very_call_runs_once(lab, kit):
     result = decide(lab)
     assert (result.outcome, result.answer) == ("success", "Wiped.")
     assert wipe.calls == [(7, "r1:3")]
-    assert lab.notes("approval") == [{"id": "r1:2", "verdict": "granted", "by": "ann"}]
+    assert lab.notes("approval") == [{"id": "r1:approval:1", "verdict": "granted", "by": "ann"}]
     assert [m.role for m in lab.model.requests[-1].messages] == ["system", "user", "assistant", "tool"]
 
 
@@ -71,7 +71,7 @@ def test_nobody_decides_in_time_and_the_model_hears_that(lab, kit):
     result = lab.run()
     assert (result.outcome, result.cause, wipe.calls) == ("failed", "not_done", [])
     assert "approval_expired" in lab.model.requests[1].messages[-1].text
-    assert lab.notes("expired") == [{"what": "approval", "id": "r1:2"}]
+    assert lab.notes("expired") == [{"what": "approval", "id": "r1:approval:1"}]
 
 
 def test_an_answer_after_its_time_changes_nothing(lab, kit):
@@ -89,7 +89,7 @@ def test_an_answer_after_its_time_changes_nothing(lab, kit):
     [
         ({"id": "r1:9"}, "other_question"),
         ({"by": ""}, "invalid_payload"),
-        ({"more": 1}, "invalid_payload"),
+        ({"by": 7}, "invalid_payload"),
         ({"source": "stranger"}, "unknown_kind"),
         ({"source": "operator", "kind": "effect.confirmed"}, "not_asked"),
         ({"kind": "approval.maybe"}, "unknown_kind"),
@@ -107,7 +107,7 @@ def test_an_answer_that_is_none_is_stored_with_its_reason_and_the_wait_goes_on(l
 def test_an_approval_before_it_was_asked_for_grants_nothing(lab, kit):
     wipe = wiping(lab, kit)
     lab.model.first = [kit.calling(("read", 1))]
-    early = {"id": "r1:2", "by": "ann"}
+    early = {"id": "r1:approval:1", "by": "ann"}
 
     async def main(runtime):
         lab.tools["read"].script = [

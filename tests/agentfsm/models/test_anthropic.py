@@ -294,6 +294,13 @@ def test_a_message_of_another_shape_is_an_error_of_the_model(part):
     assert raised.value.transient
 
 
+def test_a_call_whose_end_nobody_saw_is_no_call():
+    open_call = CALL.removesuffix(stop(1))
+    with pytest.raises(IncompleteTurn, match="not closed"):
+        ask(BEGIN + open_call + end("tool_use"))
+    assert ask(BEGIN + CALL + end("tool_use"))[0].calls
+
+
 def test_the_count_before_the_end_is_no_count():
     uncounted = event("message_delta", delta={"stop_reason": "end_turn"}) + event("message_stop")
     assert ask(BEGIN + TEXT + stop(0) + uncounted)[0].usage is None

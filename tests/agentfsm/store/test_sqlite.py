@@ -1,158 +1,41 @@
+"""What is SQLite's own: the file, its journal, its disk."""
+
 import asyncio
 import sqlite3
+import threading
 from dataclasses import replace
 
 import pytest
 
-from agentfsm import Commit, Conflict, InputChanged, SQLiteStore, State
+from agentfsm import Commit, SQLiteStore
 from agentfsm.errors import StoreError
-from agentfsm.reading import snapshot
-from agentfsm.records import Inbound, Step, Task
+from agentfsm.store import open_store
 from agentfsm.store.opening import _switch_to_wal
-
-TASK = Task("r1", "text", "w@1", State.PLANNING, "LOOKUP", 1.0)
-STEP = Step("r1", 1, 1, "tool", "hash", 1.0, tool="pay", call_id="c", effect_class="idempotent", input_data={"a": 1})
-DONE = replace(STEP, status="success", output_data={"receipt": "é"}, finished_at=2.0)
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = SQLiteStore(tmp_path / "s.db")
-    yield Sync(made)
-    asyncio.run(made.close())
+def path(tmp_path):
+    return tmp_path / "s.db"
 
 
-class Sync:
-    def __init__(self, inner):
-        self.inner = inner
-
-    def __getattr__(self, name):
-        return lambda *args: asyncio.run(getattr(self.inner, name)(*args))
-
-    def put(self, version=0, **change):
-        return self.commit(Commit("test", replace(TASK, version=version), 1.5, **change)).version
+@pytest.fixture
+def store(path, opened):
+    return opened(f"sqlite:///{path}")
 
 
-def test_what_is_committed_is_read_back(store):
-    assert store.put(inserted=(STEP,), audit=({"kind": "x"},)) == 1
-    assert store.load("r1") == replace(TASK, version=1)
-    assert store.steps("r1") == [STEP]
-    assert store.audit("r1") == [{"kind": "x", "version": 1, "at": 1.5}]
-    assert store.load("r2") is None
+def writer(store, work):
+    """Do something on the writer's own connection."""
+    return store.run(store.inner._batches.write(work))
 
 
-def test_versions_grow_by_one(store):
-    assert [store.put(version) for version in range(4)] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("stale", [0, 1, 3, 9])
-def test_a_stale_version_is_refused_and_nothing_of_it_is_written(store, stale):
-    store.put()
-    store.put(1)
-    with pytest.raises(Conflict) as refused:
-        store.put(stale, inserted=(STEP,), audit=({"kind": "x"},), event=Inbound("tool", "e1", "reply"))
-    assert refused.value.fields == {"request_id": "r1", "version": stale}
-    assert store.load("r1").version == 2
-    assert (store.steps("r1"), store.audit("r1")) == ([], [])
-    assert store.put(2, inserted=(STEP,), event=Inbound("tool", "e1", "reply")) == 3
-
-
-def test_an_attempt_is_finished_once(store):
-    store.put(inserted=(STEP,))
-    store.put(1, finished=(DONE,))
-    assert store.steps("r1") == [DONE]
-    with pytest.raises(Conflict, match="not pending"):
-        store.put(2, finished=(replace(DONE, output_data={"receipt": "other"}),))
-    assert store.steps("r1") == [DONE]
-
-
-def test_a_key_that_is_open_or_done_takes_no_other_attempt_and_a_failed_one_does(store):
-    again = replace(STEP, attempt=2)
-    store.put(inserted=(STEP,))
-    with pytest.raises(InputChanged):
-        store.put(1, inserted=(again,))
-    store.put(1, finished=(replace(STEP, status="failed", error_code="in_doubt"),), inserted=(again,))
-    with pytest.raises(InputChanged):
-        store.put(2, finished=(replace(DONE, attempt=2),), inserted=(replace(STEP, attempt=3),))
-    assert store.load("r1").version == 2
-
-
-def test_another_input_under_a_taken_key_is_refused(store):
-    store.put(inserted=(replace(STEP, status="failed"),))
-    with pytest.raises(InputChanged):
-        store.put(1, inserted=(replace(STEP, attempt=2, input_hash="other"),))
-    assert store.put(1, inserted=(replace(STEP, attempt=2),)) == 2
-
-
-def test_an_event_that_is_delivered_twice_is_applied_once(store):
-    event = Inbound("user", "e1", "start", {"a": [1]})
-    store.put(event=event)
-    with pytest.raises(Conflict, match="stored before"):
-        store.put(1, event=event)
-    assert store.put(1, event=replace(event, event_id="e2")) == 2
-
-
-def test_an_event_that_was_applied_can_no_longer_be_ignored_and_a_held_one_can(store):
-    event = Inbound("signing", "e1", "signed")
-    store.put(event=event)
-    with pytest.raises(Conflict, match="stored before"):
-        store.put(1, event=replace(event, reason="late"), moves=False)
-    assert store.event("signing", "e1").reason is None
-    held = Inbound("signing", "e2", "signed", reason="early")
-    store.put(1, event=held, moves=False)
-    assert store.inbox("r1") == [held]
-    with pytest.raises(Conflict, match="stored before"):
-        store.put(1, event=held, moves=False)
-    store.put(1, event=replace(held, reason="late"), moves=False)
-    assert (store.inbox("r1"), store.event("signing", "e2").reason) == ([], "late")
-    assert store.load("r1").version == 1
-
-
-def test_a_snapshot_never_joins_a_task_with_the_steps_of_another_version(store):
-    store.put()
-
-    class Racing:
-        def __init__(self):
-            self.late = [Commit("x", replace(TASK, version=1), 1.0, inserted=(STEP,))]
-
-        async def load(self, name):
-            return await store.inner.load(name)
-
-        async def steps(self, name):
-            if self.late:
-                await store.inner.commit(self.late.pop())
-            return await store.inner.steps(name)
-
-    task, steps = asyncio.run(snapshot(Racing(), "r1"))
-    assert (task.version, steps) == (2, [STEP])
-
-
-def test_of_two_writers_at_one_version_one_wins(tmp_path):
+def test_stores_that_open_one_fresh_file_at_once_all_work(path, task):
     async def race():
-        stores = [SQLiteStore(tmp_path / "s.db") for _ in range(4)]
-        await stores[0].commit(Commit("first", TASK, 1.0))
-        same = Commit("second", replace(TASK, version=1), 1.0)
-        results = await asyncio.gather(*(s.commit(same) for s in stores), return_exceptions=True)
-        results = [getattr(result, "version", result) for result in results]
+        stores = [SQLiteStore(path) for _ in range(8)]
+        changes = [Commit("x", replace(task, request_id=f"r{n}"), 1.0) for n in range(8)]
+        versions = await asyncio.gather(*(s.commit(c) for s, c in zip(stores, changes, strict=True)))
         for each in stores:
             await each.close()
-        return results
-
-    results = asyncio.run(race())
-    assert [r for r in results if not isinstance(r, Conflict)] == [2]
-
-
-def test_stores_that_open_one_fresh_file_at_once_all_work(tmp_path):
-    async def race():
-        stores = [SQLiteStore(tmp_path / "s.db") for _ in range(8)]
-        names = [f"r{i}" for i in range(8)]
-        changes = [Commit("x", replace(TASK, request_id=name), 1.0) for name in names]
-        versions = [
-            r.version for r in await asyncio.gather(*(s.commit(c) for s, c in zip(stores, changes, strict=True)))
-        ]
-        for each in stores:
-            await each.close()
-        return versions
+        return [receipt.version for receipt in versions]
 
     assert asyncio.run(race()) == [1] * 8
 
@@ -172,73 +55,165 @@ def test_the_switch_to_wal_is_tried_again_while_another_process_makes_it():
     assert busy.said.count("PRAGMA journal_mode = WAL") == 3
 
 
-def test_the_file_is_safe_against_power_loss(store, tmp_path):
+def test_the_file_is_safe_against_power_loss(store):
     store.put()
-    assert asyncio.run(store.inner._write(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])) == 2
-    db = sqlite3.connect(tmp_path / "s.db")
-    assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    db.close()
+    assert writer(store, lambda db: db.execute("PRAGMA synchronous").fetchone()[0]) == 2
+    assert store.raw("PRAGMA journal_mode") == [("wal",)]
 
 
-def test_the_step_table_has_the_agreed_columns(store, tmp_path):
+def test_the_step_table_has_the_agreed_columns(store):
     store.put()
-    db = sqlite3.connect(tmp_path / "s.db")
-    columns = {row[1]: row[5] for row in db.execute("PRAGMA table_info(agent_steps)")}
-    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    db.close()
+    columns = {row[1]: row[5] for row in store.raw("PRAGMA table_info(agent_steps)")}
+    tables = {row[0] for row in store.raw("SELECT name FROM sqlite_master WHERE type = 'table'")}
     agreed = "request_id step_id attempt status input_hash output_data error_code created_at"
     assert set(agreed.split()) <= set(columns)
     assert [name for name, place in columns.items() if place] == ["request_id", "step_id", "attempt"]
-    assert {"task", "agent_steps", "event", "audit"} <= tables
+    assert {"task", "agent_steps", "event", "audit", "control", "incident"} <= tables
 
 
-def test_a_cancelled_commit_is_whole_before_the_caller_goes_on(tmp_path):
+def test_what_is_due_is_found_by_an_index(store):
+    store.put()
+    plan = store.raw("EXPLAIN QUERY PLAN SELECT request_id FROM task WHERE due_at <= 5 ORDER BY due_at, request_id")
+    assert [row[3] for row in plan] == ["SEARCH task USING INDEX task_due (due_at<?)"]
+
+
+def test_a_full_disk_is_a_typed_error_and_the_store_goes_on_once_there_is_room(store, task):
+    store.put()
+    before = store.whole()
+    writer(store, lambda db: db.execute("PRAGMA max_page_count = 1").fetchall())
+    with pytest.raises(StoreError, match="make room") as refused:
+        store.write(replace(task, request_id="r2", text="x" * 200_000))
+    assert refused.value.code == "disk_full"
+    assert not refused.value.passing
+    assert store.whole() == before
+    writer(store, lambda db: db.execute("PRAGMA max_page_count = 100000").fetchall())
+    assert store.write(replace(task, request_id="r2", text="x" * 200_000)).version == 1
+
+
+def test_a_full_disk_fails_the_large_unit_and_what_shared_its_transaction_tells_the_truth(store, task):
+    """Whatever a caller was told is so: who got a version is stored, who got an error is not."""
+    store.put()
+    writer(store, lambda db: db.execute("PRAGMA max_page_count = 40").fetchall())
+
+    async def together():
+        many = [replace(task, request_id=f"s{n}", text="x" * (200_000 if n == 3 else 10)) for n in range(6)]
+        jobs = (store.inner.commit(Commit("x", one, 1.0)) for one in many)
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    told = store.run(together())
+    assert isinstance(told[3], StoreError)
+    stored = {row[0] for row in store.raw("SELECT request_id FROM task")} - {"r1"}
+    assert stored == {f"s{n}" for n, result in enumerate(told) if not isinstance(result, StoreError)}
+
+
+def test_a_read_only_file_is_read_and_never_written(store, path, opened):
+    store.put()
+    reader = opened(f"sqlite:///{path}?mode=ro")
+    assert reader.load("r1").version == 1
+    with pytest.raises(StoreError) as refused:
+        reader.put(1)
+    assert refused.value.code == "read_only"
+    assert store.put(1) == 2
+    assert reader.load("r1").version == 2
+
+
+def test_a_connection_that_cannot_write_is_a_typed_error(store):
+    store.put()
+    writer(store, lambda db: None)
+    store.inner._write_connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError) as refused:
+        store.put(1)
+    assert refused.value.code == "read_only"
+    store.inner._write_connection.execute("PRAGMA query_only = 0")
+    assert store.put(1) == 2
+
+
+def test_a_file_that_nothing_can_be_read_from_is_left_as_it_is(path, opened):
+    path.write_bytes(b"this is no database, whatever its name says. " * 200)
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as refused:
+        opened(f"sqlite:///{path}").load("r1")
+    assert refused.value.code == "corrupt_file"
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_page_is_a_typed_error(store, path, opened, task):
+    for n in range(50):
+        store.write(replace(task, request_id=f"r{n}", text="x" * 2000))
+    store.close_all()
+    store.opened, store.runner = [], asyncio.Runner()
+    with path.open("r+b") as file:
+        for page in range(3, 20):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 4096)
+    damaged = opened(f"sqlite:///{path}")
+    with pytest.raises(StoreError) as refused:
+        [damaged.load(f"r{n}") for n in range(50)]
+    assert refused.value.code in {"corrupt_file", "corrupt_row"}
+    assert "xxxx" not in str(refused.value)
+
+
+def test_a_missing_folder_is_a_typed_error(tmp_path, opened):
+    with pytest.raises(StoreError, match="the folder has to exist") as refused:
+        opened(f"sqlite:///{tmp_path}/none/s.db").put()
+    assert refused.value.code == "cannot_open"
+
+
+def test_another_process_that_writes_all_the_time_is_waited_for_and_then_told(store, path):
+    store.put()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    impatient = SQLiteStore(path, busy_s=0.05)
+    store.opened.append(impatient)
+    with pytest.raises(StoreError, match="writing all the time") as refused:
+        store.run(impatient.request_cancel("r1"))
+    assert (refused.value.code, refused.value.passing) == ("locked", True)
+    assert store.run(impatient.load("r1")).version == 1  # reading waits for nobody
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.run(impatient.request_cancel("r1"))
+
+
+def test_a_reader_is_never_held_up_by_the_writer(store, task):
+    store.put()
+    entered, go_on = threading.Event(), threading.Event()
+
     async def main():
-        store = SQLiteStore(tmp_path / "s.db")
-        job = asyncio.create_task(store.commit(Commit("x", TASK, 1.0)))
-        await asyncio.sleep(0)
-        job.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await job
-        found = await store.load("r1")
-        await store.close()
+        writing = asyncio.ensure_future(store.inner._write(lambda _db: (entered.set(), go_on.wait(20))))
+        await asyncio.to_thread(entered.wait, 20)
+        found = await store.inner.load("r1")
+        assert not writing.done()
+        go_on.set()
+        await writing
         return found
 
-    assert asyncio.run(main()).version == 1
+    assert store.run(main()).version == 1
 
 
-def test_a_row_of_a_newer_schema_is_refused_and_left_alone(store):
-    store.put()
-    asyncio.run(store.inner._write(lambda db: db.execute("UPDATE task SET schema_version = 99, readable_by = 99")))
-    with pytest.raises(Exception, match="schema 99"):
-        store.load("r1")
+def test_one_store_serves_the_event_loops_of_several_threads(path, task):
+    store = SQLiteStore(path)
+    found = []
 
+    def work(n):
+        async def main():
+            mine = replace(task, request_id=f"r{n}")
+            jobs = (store.commit(Commit("x", replace(mine, request_id=f"r{n}-{k}"), 1.0)) for k in range(20))
+            return [receipt.version for receipt in await asyncio.gather(*jobs)]
 
-def test_a_closed_store_says_so_and_may_be_closed_again(tmp_path):
-    store = SQLiteStore(tmp_path / "s.db")
+        found.extend(asyncio.run(main()))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == [1] * 80
     asyncio.run(store.close())
+
+
+def test_a_store_is_no_file_until_it_is_used(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/new.db")
+    assert list(tmp_path.iterdir()) == []
+    assert asyncio.run(store.load("r1")) is None
+    assert (tmp_path / "new.db").exists()
     asyncio.run(store.close())
-    with pytest.raises(Exception, match="closed"):
-        asyncio.run(store.load("r1"))
-
-
-def test_a_full_disk_is_a_typed_error_and_the_task_goes_on_once_there_is_room(world):
-    def cap(pages):
-        store = world.store.inner
-        asyncio.run(store._write(lambda db: db.execute(f"PRAGMA max_page_count = {pages}")))
-
-    asyncio.run(world.store.load("r1"))
-    cap(1)
-    with pytest.raises(StoreError, match="full"):
-        world.run(text="refund order 7 " + "x" * 100_000)
-    cap(100_000)
-    assert world.run(text="refund order 7 " + "x" * 100_000).outcome == "success"
-    assert len(world.ledger) == 1
-
-
-def test_half_a_transaction_is_none(store):
-    store.put(inserted=(STEP,))
-    with pytest.raises(Conflict):
-        store.put(1, inserted=(replace(STEP, step_id=2),), finished=(replace(DONE, step_id=9),))
-    assert [step.step_id for step in store.steps("r1")] == [1]
-    assert store.load("r1").version == 1
