@@ -40,13 +40,15 @@ def judge(workflow: Workflow, task: Task | None, event: Inbound, now: float) -> 
         return "finished"
     if asks_for(event.source, event.kind):
         return _answer(workflow, task, event, now)
-    stage = next((s for s in workflow.stages if s.wait and s.wait.accepts(event.source, event.kind)), None)
-    if stage is None or stage.wait is None:
+    stages = [s for s in workflow.stages if s.wait and s.wait.accepts(event.source, event.kind)]
+    if not stages:
         return "unknown_kind"
-    if task.ending is not None or stage.left_when(task.business_state):
+    ahead = [s for s in stages if not s.left_when(task.business_state)]
+    if task.ending is not None or not ahead:
         return "late"
     waiting = task.fsm_state is State.WAITING_EXTERNAL and task.wait_until is not None and task.asked is None
-    if not waiting or workflow.stage(task.business_state) is not stage:
+    stage = workflow.stage(task.business_state)
+    if not waiting or stage.wait is None or stage not in ahead:
         return EARLY
     if task.wait_until is not None and now >= task.wait_until:
         return "late"

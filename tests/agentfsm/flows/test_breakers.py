@@ -79,17 +79,18 @@ def test_half_open_one_probe_is_let_through_and_its_success_closes_it(lab, kit):
     lab.limits = Limits(attempts=3)
     lab.run()
     lab.clock.now += 31
-    meeting = asyncio.Event()
+    begun, meeting = asyncio.Event(), asyncio.Event()
 
     async def slow(_n):
+        begun.set()
         await meeting.wait()
 
     read.script = [slow]
 
     async def main(runtime):
         async def second():
-            while state_now(await runtime.store.controls()) != "half_open":
-                await asyncio.sleep(0)
+            await begun.wait()
+            assert (await runtime.store.controls())[1]["breaker:read"].value["state"] == "half_open"
             blocked = await lab.runtime(patience_s=0.0).run(request_id="r3", text="go")
             meeting.set()
             return blocked
@@ -99,10 +100,6 @@ def test_half_open_one_probe_is_let_through_and_its_success_closes_it(lab, kit):
     probe, blocked = lab.play(main)
     assert (probe.outcome, blocked.cause, len(read.calls)) == ("success", "running", 4)
     assert state(lab) == "closed"
-
-
-def state_now(controls):
-    return controls[1]["breaker:read"].value["state"]
 
 
 def test_a_probe_that_fails_opens_it_again(lab, kit):

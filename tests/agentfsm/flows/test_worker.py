@@ -22,13 +22,18 @@ class Shift:
     """Workers over one file; each has a store of its own, as another process would."""
 
     def __init__(self, lab):
-        self.lab, self.reports, self.stores = lab, [], []
+        self.lab, self.reports, self.stores, self.stop = lab, [], [], None
 
     def worker(self, **options):
         runtime = {name: options.pop(name) for name in ("observer", "patience_s") if name in options}
         store = SQLiteStore(self.lab.world.path)
         self.stores.append(store)
-        report = lambda name, result: self.reports.append((name, result))  # noqa: E731
+
+        def report(name, result):
+            self.reports.append((name, result))
+            if name and self.stop is not None:
+                self.stop.set()
+
         return Worker(self.lab.runtime(store=store, **runtime), report=report, **options)
 
     async def close(self):
@@ -185,12 +190,8 @@ def test_a_store_that_fails_for_a_moment_does_not_stop_the_worker(lab, kit, shif
 
         store.claim = claim
 
-        async def stop_when_done():
-            while len(shift.reports) < 2:
-                await asyncio.sleep(0)
-            stop.set()
-
-        await asyncio.wait_for(asyncio.gather(worker.run(stop), stop_when_done()), 20)
+        shift.stop = stop
+        await asyncio.wait_for(worker.run(stop), 20)
         await shift.close()
 
     asyncio.run(main())
