@@ -41,13 +41,16 @@ async def _call(parts: Parts, task: Task, steps: Sequence[Step], step: Step, dea
     if isinstance(allowed, Blocked):
         return not_sent("breaker_open", retry_after_s=max(0.0, allowed.until - parts.clock.time()))
     reply = await _send(parts, task, steps, step, deadline)
-    await parts.breakers.record(parts.board.controls, name, caller, healthy(reply.error, reply.code))
+    turned = await parts.breakers.record(parts.board.controls, name, caller, healthy(reply.error, reply.code))
+    if turned is not None:
+        reply = reply._replace(breaker=turned)
     if reply.output is None or step.stands_in_for is None:
         return reply
     try:
         mapped(parts.workflow, steps, step, reply.output)
     except ContractViolation as error:
-        return Reply(error=ErrorClass.CONTRACT_VIOLATION, code=error.code, reason=str(error), doubt=True)
+        kind = ErrorClass.CONTRACT_VIOLATION
+        return Reply(error=kind, code=error.code, reason=str(error), doubt=True, breaker=turned)
     return reply
 
 

@@ -11,7 +11,7 @@ from agentfsm.errors import Conflict, DefinitionError, InputChanged, UnknownTask
 from agentfsm.inbox import UNKNOWN_TASK, filed, judge, repeated
 from agentfsm.parts import Parts, Shared
 from agentfsm.reading import snapshot
-from agentfsm.records import Commit, Inbound, Mode, Step, Task, TaskResult
+from agentfsm.records import Commit, Inbound, Incident, Mode, Step, Task, TaskResult
 from agentfsm.results import claim
 from agentfsm.rolling_out import RollingOut
 from agentfsm.waits import EARLY
@@ -143,9 +143,9 @@ class Desk:
             await self.rolling_out.ended(self, task, result)
         return result
 
-    async def note(self, request_id: str, kind: str, found: object) -> None:
-        """Add an audit row to a task, which stays as it is."""
+    async def note(self, request_id: str, kind: str, found: object, incidents: tuple[Incident, ...] = ()) -> None:
+        """Add an audit row, and incidents, to a task, which stays as it is."""
         task = await self.known(request_id)
-        row = {"kind": kind, "found": found}
-        change = Commit(label=kind, task=task, at=self.shared.clock.time(), audit=(row,), moves=False)
+        row, now = {"kind": kind, "found": found}, self.shared.clock.time()
+        change = Commit(label=kind, task=task, at=now, audit=(row,), incidents=incidents, moves=False)
         await commit(self.parts_of(task), change)

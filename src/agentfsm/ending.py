@@ -9,7 +9,7 @@ from __future__ import annotations
 from agentfsm.compensation import due, undo_step
 from agentfsm.conversation import latest
 from agentfsm.draft import Draft
-from agentfsm.incidents import incident_of
+from agentfsm.noticing import report
 from agentfsm.parts import Parts
 from agentfsm.records import Outcome, Step
 from agentfsm.reserving import count_undo
@@ -75,11 +75,3 @@ def compensated(draft: Draft, undo: Step) -> None:
 def _end(parts: Parts, draft: Draft, event: Event, outcome: Outcome, cause: str | None, answer: str) -> None:
     draft.end(event, outcome, cause, answer)
     report(parts, draft)
-
-
-def report(parts: Parts, draft: Draft) -> None:
-    """Add the incident where this end, or this doubt, is one."""
-    incident = incident_of(draft.task, draft.steps, parts.workflow, draft.now)
-    if incident is not None:
-        draft.incidents.append(incident)
-        draft.note("incident", code=incident.code, error_class=incident.error_class, key=incident.key)

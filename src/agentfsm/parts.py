@@ -12,6 +12,7 @@ from agentfsm.contracts import Effect
 from agentfsm.errors import DefinitionError
 from agentfsm.fallbacks import Cached
 from agentfsm.generation import Generation
+from agentfsm.masking import Masker
 from agentfsm.memory import Memory
 from agentfsm.policy import Switches
 from agentfsm.ports import Clock, Model, Store, Tool
@@ -42,6 +43,7 @@ class Shared:
     price: Price
     approval_s: float
     patience_s: float
+    masker: Masker
     cache: Memory = field(default_factory=Memory)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentfsm.contracts import Effect, canonical
 from agentfsm.conversation import latest
 from agentfsm.errors import AgentError, Conflict, DefinitionError
+from agentfsm.incidents import notice
 from agentfsm.reading import snapshot
 from agentfsm.records import Inbound, Step, Task, TaskResult
 from agentfsm.rollout_plan import Rollout, choose, judge
@@ -57,19 +58,21 @@ class RollingOut:
         if rollout is None or task.mode != "live" or result.state not in TERMINAL:
             return
         if rollout.canary is not None:
-            await self._judge(desk, rollout)
+            await self._judge(desk, rollout, task)
         if rollout.shadow is not None and self._label(rollout.shadow) in self._labels:
             await shadow(desk, task.request_id, self._label(rollout.shadow))
 
-    async def _judge(self, desk: Desk, rollout: Rollout) -> None:
+    async def _judge(self, desk: Desk, rollout: Rollout, task: Task) -> None:
         worse = judge(rollout, await desk.shared.store.outcomes(self._name))
         if worse is None:
             return
-        known = self._board.controls.get(self._key)
+        known, now = self._board.controls.get(self._key), desk.shared.clock.time()
         with contextlib.suppress(Conflict):  # another worker has just done so
-            await desk.shared.store.set_control(
-                self._key, worse.then.describe(), desk.shared.clock.time(), expected=known.version if known else 0
-            )
+            value = worse.then.describe()
+            await desk.shared.store.set_control(self._key, value, now, expected=known.version if known else 0)
+            facts = {name: value for name, value in vars(worse).items() if name != "then"}
+            told = notice("canary_rolled_back", about=task, now=now, facts=facts, masker=desk.shared.masker)
+            await desk.note(task.request_id, "canary_rolled_back", facts, (told,))
         await self._board.read()
 
     def _now(self) -> Rollout | None:

@@ -15,6 +15,7 @@ from agentfsm.draft import Draft
 from agentfsm.errors import Conflict
 from agentfsm.generation import Generation
 from agentfsm.inbox import OWN_SOURCES, inbound
+from agentfsm.masking import Masker
 from agentfsm.parts import Shared, assemble
 from agentfsm.ports import Clock, Model, Store, SystemClock, Tool
 from agentfsm.prices import Price, cost_usd
@@ -73,6 +74,7 @@ class Runtime:
             price=price,
             approval_s=approval_s,
             patience_s=patience_s,
+            masker=Masker.of_environment(),
         )
         models = tuple(model) if isinstance(model, Sequence) else (model,)
         self._parts = assemble([Generation(workflow, dict(tools)), *earlier], models, self._shared)

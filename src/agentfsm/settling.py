@@ -9,8 +9,9 @@ from agentfsm.budgets import plus
 from agentfsm.conversation import canonical_calls, latest
 from agentfsm.decisions import CORRECTABLE
 from agentfsm.draft import Draft
-from agentfsm.ending import compensated, conclude, proceed, report
+from agentfsm.ending import compensated, conclude, proceed
 from agentfsm.falling_back import fall_back
+from agentfsm.noticing import breaker_turned, report
 from agentfsm.parts import Parts
 from agentfsm.records import INTERRUPTED, Step
 from agentfsm.recovery import Deadline, ErrorClass
@@ -30,6 +31,8 @@ def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline,
     if reply.tokens or reply.cost_usd:
         used = plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
         draft.task = draft.task.but(budget_used=used)
+    if reply.breaker is not None:
+        breaker_turned(parts, draft, step, reply.breaker)
     if reply.turn is not None:
         _model_replied(parts, draft, step, reply.turn)
     elif reply.output is not None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from agentfsm import Effect, ToolContract
-from agentfsm.agents import business_contracts, support_refund
+from agentfsm.agents import business_contracts, ops_contracts, research_contracts, support_refund
 from agentfsm.contract_rules import alarm, lint
 from agentfsm.contract_texts import docs, types_source
 from agentfsm.contracts import MAX_CODE, MAX_REASON, UNDECLARED, Status
@@ -23,7 +23,11 @@ from agentfsm.fallbacks import Cached, Person
 from agentfsm.schemas import in_words, json_schema, spoken, unit, unitless
 
 LOOKUP, REFUND = support_refund.CONTRACTS
-SHIPPED = (*support_refund.CONTRACTS, *business_contracts.CONTRACTS)
+SHIPPED = tuple(
+    contract
+    for agent in (support_refund, business_contracts, ops_contracts, research_contracts)
+    for contract in agent.CONTRACTS
+)
 
 
 class Free(BaseModel):

@@ -13,8 +13,10 @@ from agentfsm.cli.context import BadUse, Commands, Context, command, store_optio
 from agentfsm.cli.opening import opened_store
 from agentfsm.cli.output import inline, table, when
 from agentfsm.errors import UnknownTask
+from agentfsm.masking import Masker
 from agentfsm.ports import Store
 from agentfsm.records import Inbound, Step, Task, TaskResult
+from agentfsm.reporting import for_operator, for_user
 from agentfsm.results import claim
 from agentfsm.states import TERMINAL, State
 
@@ -45,6 +47,8 @@ async def act(context: Context) -> int:
     document = {
         "task": {**asdict(task), "fsm_state": task.fsm_state.value},
         "result": results.document(result),
+        "for_user": for_user(result, steps),
+        "for_operator": for_operator(result, task, steps, Masker.of_environment()),
         "steps": [asdict(step) for step in steps],
         "held": [asdict(event) for event in held],
         "audit": audit,

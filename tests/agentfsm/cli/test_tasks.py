@@ -35,7 +35,7 @@ def build(*, store, model, tools, **settings):
 TWO = """
 extends: dev
 models:
-  - {provider: openai, model: gpt-5-mini, api_key: {env: OPENAI_API_KEY}, base_url: {env: OPENAI_BASE_URL},
+  - {provider: openai, model: gpt-5.4-mini, api_key: {env: OPENAI_API_KEY}, base_url: {env: OPENAI_BASE_URL},
      first_event_s: 9, idle_s: 9}
   - {provider: openai, model: gpt-4o-mini, api_key: {env: OPENAI_API_KEY}, base_url: {env: OPENAI_BASE_URL},
      temperature: 0.5, max_tokens: 99, first_event_s: 9, idle_s: 9}
@@ -86,7 +86,7 @@ def test_the_model_is_the_one_of_the_environment_and_its_key_is_nowhere(agentfsm
     ran = agentfsm("run", *AGENT, "refund order 7", "--id", "r1")
     shown = agentfsm("show", "r1", "--json")
     headers, request = provider.requests[0]
-    assert (request["model"], headers["Authorization"]) == ("gpt-5-mini", "Bearer canary-key")
+    assert (request["model"], headers["Authorization"]) == ("gpt-5.4-mini", "Bearer canary-key")
     assert "canary-key" not in ran.out + shown.out
     assert b"canary-key" not in (folder / "agentfsm.db").read_bytes()
 
@@ -96,11 +96,11 @@ def test_when_a_model_refuses_the_next_one_of_the_environment_is_asked(agentfsm,
     (folder / "environments" / "two.yaml").write_text(TWO)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url.removesuffix("/v1"))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "canary-second")
-    provider.refuses.add("gpt-5-mini")
+    provider.refuses.add("gpt-5.4-mini")
     ran = agentfsm("run", *AGENT, "refund order 7", "--env", "two", "--json")
     assert (ran.code, ran.document["outcome"]) == (0, "success")
     asked = [request["model"] for _, request in provider.requests]
-    assert asked[0] == "gpt-5-mini"
+    assert asked[0] == "gpt-5.4-mini"
     assert asked[1] == "gpt-4o-mini"
     assert provider.requests[1][1]["temperature"] == 0.5
     assert provider.requests[1][1]["max_tokens"] == 99
@@ -168,7 +168,9 @@ def test_show_tells_what_was_done_and_why(agentfsm, shop):
     assert ["4", "tool", "payments.refund", "success"] in [line.split()[:4] for line in ran.out.splitlines()]
     assert "tool_proposed" in ran.out
     shown = agentfsm("show", "r1", "--json").document
-    assert set(shown) == {"task", "result", "steps", "held", "audit"}
+    assert set(shown) == {"task", "result", "for_user", "for_operator", "steps", "held", "audit"}
+    assert "Order 7 is refunded." in shown["for_user"]
+    assert shown["for_operator"]["request_id"] == "r1"
     assert [step["tool"] for step in shown["steps"] if step["kind"] == "tool"] == ["orders.lookup", "payments.refund"]
     assert [row["version"] for row in shown["audit"]] == sorted(row["version"] for row in shown["audit"])
 

@@ -150,3 +150,23 @@ def test_dying_anywhere_while_it_opens_and_closes_ends_well(deaths, kit):
     for lab, result in deaths(set_up, lambda lab: lab.run()):
         assert result.outcome == "success"
         assert state(lab) == "closed"
+
+
+def incidents(lab):
+    async def read(runtime):
+        return [incident.code for incident in await runtime.store.incidents()]
+
+    return lab.play(read)
+
+
+def test_a_breaker_that_opens_is_an_incident_and_its_turns_are_on_record(lab, kit):
+    reading(lab, kit, failures=3)
+    lab.run()
+    assert incidents(lab) == ["breaker_opened"]
+    assert [row["state"] for row in lab.notes("breaker")] == ["open", "closed"]
+
+
+def test_failures_that_open_no_breaker_are_none(lab, kit):
+    reading(lab, kit, failures=2)
+    lab.run()
+    assert (incidents(lab), lab.notes("breaker")) == ([], [])

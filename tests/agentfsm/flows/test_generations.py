@@ -138,11 +138,13 @@ def test_a_canary_that_does_worse_is_taken_back_by_itself(lab, two):
     assert all(task.outcome == "success" for task in tasks[canaries[-1] + 1 :])
     assert len(tasks) - canaries[-1] > 5, "it was never taken back"
 
-    async def controls(runtime):
-        return (await runtime.store.controls())[1]
+    async def kept(runtime):
+        codes = [incident.code for incident in await runtime.store.incidents()]
+        return (await runtime.store.controls())[1]["rollout:flow"].value, codes
 
-    kept = lab.play(controls)["rollout:flow"].value
-    assert (kept["stable"], kept["canary"], kept["percent"]) == (1, None, 0)
+    value, codes = lab.play(kept)
+    assert (value["stable"], value["canary"], value["percent"]) == (1, None, 0)
+    assert codes.count("canary_rolled_back") == 1
 
 
 def test_what_was_taken_back_elsewhere_is_known_to_a_runtime_that_was_idle(lab, two):
