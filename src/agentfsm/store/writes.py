@@ -23,11 +23,9 @@ def _set(names: tuple[str, ...]) -> str:
 
 _SYSTEM = ("schema_version", "readable_by", "version", "updated_at")
 _LAST_CHANGE = "(SELECT value FROM meta WHERE key = 'controls')"
-_START = f"{_insert('task', (*TASK_NEW, *_SYSTEM))} ON CONFLICT DO NOTHING RETURNING 0, {_LAST_CHANGE}"
-_MOVE = (
-    f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} "
-    f"WHERE request_id = ? AND version = ? AND fence = ? RETURNING cancel_requested, {_LAST_CHANGE}"
-)
+_START = f"{_insert('task', (*TASK_NEW, *_SYSTEM))} ON CONFLICT DO NOTHING"
+_MOVE = f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} WHERE request_id = ? AND version = ? AND fence = ?"
+_ASKED = f"SELECT cancel_requested, {_LAST_CHANGE} FROM task WHERE request_id = ?"  # costs half of a RETURNING
 _FENCE = "SELECT fence FROM task WHERE request_id = ?"
 _FINISH = (
     f"UPDATE agent_steps SET {_set(STEP_ENDS)} "
@@ -116,13 +114,13 @@ def _write_task(db: sqlite3.Connection, change: Commit, schema: Schema) -> tuple
     kept, held = rows.as_written(task, schema), task.fence - change.claims
     system = (schema.version, schema.readable_by, task.version + 1, change.at)
     if task.version == 0:
-        found = db.execute(_START, (*rows.new(kept), *system)).fetchall()
+        done = db.execute(_START, (*rows.new(kept), *system))
     else:
-        found = db.execute(_MOVE, (*rows.moving(kept), *system, task.request_id, task.version, held)).fetchall()
-    if not found:
+        done = db.execute(_MOVE, (*rows.moving(kept), *system, task.request_id, task.version, held))
+    if done.rowcount != 1:
         row = db.execute(_FENCE, (task.request_id,)).fetchone()
         raise refusals.moved_on(task, held, None if row is None else row[0])
-    cancel, controls = found[0]
+    cancel, controls = _one(db, _ASKED, task.request_id)
     return cancel, controls
 
 
