@@ -90,8 +90,9 @@ class Batches:
         db = self._connect()
         try:
             db.execute("BEGIN IMMEDIATE")
-            for unit in units:
-                _do(db, unit)
+            if not _all_at_once(db, units):
+                for unit in units:
+                    _do(db, unit)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -100,6 +101,20 @@ class Batches:
                 except sqlite3.Error:
                     self._abandon()  # closing rolls back as well
             raise
+
+
+def _all_at_once(db: sqlite3.Connection, units: list[_Unit]) -> bool:
+    """Do all units without savepoints, which is how it nearly always goes; where one raises, nothing is done yet."""
+    try:
+        for unit in units:
+            unit.result = unit.work(db)
+    except Exception:
+        if not db.in_transaction:
+            raise  # the whole transaction is gone: a full disk, a broken file
+        db.execute("ROLLBACK")
+        db.execute("BEGIN IMMEDIATE")
+        return False
+    return True
 
 
 def _do(db: sqlite3.Connection, unit: _Unit) -> None:
