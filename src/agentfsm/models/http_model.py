@@ -6,6 +6,7 @@ One call is one wire attempt; it never repeats by itself. Of a reply that broke 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from agentfsm.models.wire import Names, encode
 from agentfsm.turns import ModelRequest, Turn
 
 
-class HttpModel:
+class HttpModel(ABC):
     """A model behind HTTP.
 
     `first_event_s` bounds the wait for the first event that carries something, `idle_s` the wait between two of them:
@@ -78,17 +79,17 @@ class HttpModel:
             "refused": sorted(self._parameters.refused),
         }
 
+    @abstractmethod
     def headers(self) -> dict[str, str]:
         """Return what says who asks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body(self, request: ModelRequest, names: Names) -> dict[str, Any]:
         """Return the request body; the same request gives the same body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def assembly(self) -> Assembly:
         """Return what gathers a reply."""
-        raise NotImplementedError
 
     async def complete(self, request: ModelRequest) -> Turn:
         """Return a complete turn, or raise ModelError; of a reply that broke off nothing is kept."""
