@@ -13,10 +13,10 @@ CALLBACK = "  - {id: callback-1, event: contract.signed, source: signing, payloa
 ARRIVES = f"arrives:\n{MESSAGE}{CALLBACK}{CALLBACK}"
 PATH = "path: [COLLECT_COMPANY_DATA, RISK_CHECK, OFFER_SELECTION, ACCOUNT_OPENING, CONTRACT_SIGNING]\n"
 BUDGETS = "budgets: {model_calls: 30, tool_calls: 30, seconds: 600}\n"
-PARTS = "(known: event, id, payload, source, user)"
+PARTS = "(known: after_s, control, event, id, payload, source, user)"
 NAMES = "(known: model_calls, seconds, tool_calls)"
 STAGES = "Known: ACCOUNT_OPENING, COLLECT_COMPANY_DATA, CONTRACT_SIGNING, OFFER_SELECTION, RISK_CHECK."
-EITHER = "what arrives is a 'user' with a text, or an 'event' with a kind and a 'source', found "
+EITHER = "what arrives is a 'user' with a text, an 'event' with a kind and a 'source', or a 'control', found "
 
 Run = Callable[..., pytest.RunResult]
 
@@ -48,14 +48,14 @@ def told(result: pytest.RunResult) -> list[str]:
     [
         (
             "  - {id: m, usr: x}",
-            ["arrives[0].usr: unknown key 'usr'. Did you mean 'user'? Known: event, id, payload, source, user."],
+            [f"arrives[0].usr: unknown key 'usr'. Did you mean 'user'? {PARTS[1:-1].capitalize()}."],
         ),
         ("  - {user: x}", ["arrives[0]: key 'id' is missing; add it"]),
         (
             "  - {idd: m, user: x}",
             [
                 "arrives[0]: key 'id' is missing; add it",
-                "arrives[0].idd: unknown key 'idd'. Did you mean 'id'? Known: event, id, payload, source, user.",
+                f"arrives[0].idd: unknown key 'idd'. Did you mean 'id'? {PARTS[1:-1].capitalize()}.",
             ],
         ),
         ("  - {id: '', user: x}", ["arrives[0].id: this is blank, found ''; write what it is"]),
@@ -92,6 +92,17 @@ def told(result: pytest.RunResult) -> list[str]:
                 "found {'id': 'm', 'user': 'x', 'payload': 1}; remove it"
             ],
         ),
+        (
+            "  - {id: m, control: {'kill:all': stop}, source: s}",
+            [
+                "arrives[0]: 'source' belongs to an 'event', and this is a 'control', "
+                "found {'id': 'm', 'control': {'kill:all': 'stop'}, 'source': 's'}; remove it"
+            ],
+        ),
+        (
+            "  - {id: m, user: x, after_s: soon}",
+            ["arrives[0].after_s: expected a number, found 'soon'; change it"],
+        ),
         ("  - hello", [f"arrives[0]: expected keys with values {PARTS}, found 'hello'; change it"]),
         ("  - [m, x]", [f"arrives[0]: expected keys with values {PARTS}, found ['m', 'x']; change it"]),
     ],
@@ -109,8 +120,8 @@ def test_an_arrival_that_is_wrong(run: Run, new: str, said: list[str]) -> None:
             "arrives:\n",
             "arives:\n",
             30,
-            "arives: unknown key 'arives'. Did you mean 'arrives'? Known: agent, arrives, budgets, expect, faults, "
-            "model, must_recover, path, task, title, tools, world.",
+            "arives: unknown key 'arives'. Did you mean 'arrives'? Known: agent, arrives, budgets, cause, dry_run, "
+            "expect, faults, model, must_recover, path, task, title, tools, world.",
         ),
         (ARRIVES, "arrives: later\n", 30, "arrives: expected a list, found 'later'; put it into a list"),
         (ARRIVES, "arrives: {id: m}\n", 30, "arrives: expected a list, found {'id': 'm'}; change it"),
