@@ -42,7 +42,7 @@ def server(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=100"
+    settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=300"
     control(folder, environment, "-w", "-o", settings, "start")
     try:
         yield f"postgresql://bench@127.0.0.1:{port}/postgres"
