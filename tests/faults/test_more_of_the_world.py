@@ -135,6 +135,7 @@ def test_a_tool_that_hangs_without_any_limit(run_under):
 
 
 def test_a_sync_tool_that_hangs_in_a_thread_under_a_limit(run_under):
+    before = threading.active_count()  # other tests of this process may have left some at rest
     run = run_under("tool-hangs@tool:refund")
     tool = tools(run)["refund"]
 
@@ -145,7 +146,7 @@ def test_a_sync_tool_that_hangs_in_a_thread_under_a_limit(run_under):
     with run.inside(), pytest.raises(TimeoutError):
         asyncio.run(limited())
     assert statuses(run) == ["lost"]
-    assert threading.active_count() < 10
+    assert threading.active_count() <= before
 
 
 @pytest.mark.parametrize(("fault", "characters"), [("huge-output", 1_200_000), ("long-output", 2_000)])
