@@ -12,10 +12,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply
-from pytest_agent.llm.request import BadRequest, ModelRequest
+from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply, RetryAfter
+from pytest_agent.llm.request import BadRequest, Message, ModelRequest, WireRequest
 from pytest_agent.llm.turn import Stop, ToolCall, Turn
-from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, canonical, dump, number, retry_after, usage_of, wire_name
+from pytest_agent.llm.wire import (
+    ARGUMENT_PIECE,
+    WORDS,
+    canonical,
+    dump,
+    number,
+    retry_after_header,
+    text_of,
+    usage_of,
+    wire_name,
+)
 
 _JSON = ("content-type", "application/json")
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
@@ -24,6 +34,10 @@ _STOPS: dict[Stop, str] = {
     "tool_calls": "tool_use",
     "length": "max_tokens",
     "content_filter": "refusal",
+    "refusal": "refusal",
+    "stop_sequence": "stop_sequence",
+    "pause": "pause_turn",
+    "context_window": "model_context_window_exceeded",
 }
 _ERRORS: dict[ErrorKind, tuple[int, str, str]] = {
     "insufficient_quota": (
@@ -38,6 +52,17 @@ _ERRORS: dict[ErrorKind, tuple[int, str, str]] = {
     "context_length_exceeded": (400, "invalid_request_error", "prompt is too long: 212410 tokens > 200000 maximum"),
     "authentication": (401, "authentication_error", "invalid x-api-key"),
     "model_not_found": (404, "not_found_error", "model: the requested model was not found"),
+    "content_filter": (400, "invalid_request_error", "Output blocked by content filtering policy"),
+    "not_found": (404, "not_found_error", "Not found"),
+    "permission_denied": (
+        403,
+        "permission_error",
+        "Your API key does not have permission to use the specified resource.",
+    ),
+    "request_too_large": (413, "request_too_large", "Request exceeds the maximum size"),
+    "service_unavailable": (503, "api_error", "Service unavailable"),
+    "spend_limit": (429, "rate_limit_error", "You have reached your specified API usage limits."),
+    "timeout": (504, "timeout_error", "Request timed out"),
 }
 
 
@@ -51,10 +76,10 @@ class AnthropicMessages:
         """POST to any path that ends in /v1/messages, on any host."""
         return method == "POST" and path.rstrip("/").endswith("/v1/messages")
 
-    def decode(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
+    def decode(self, wire: WireRequest) -> ModelRequest:
         """The request, checked as far as the provider's own 400s go here: JSON, model, max_tokens, messages, roles."""
         try:
-            data = json.loads(body)
+            data = json.loads(wire.body)
         except (ValueError, RecursionError) as error:
             raise BadRequest("The request body is not valid JSON.") from error
         if not isinstance(data, dict):
@@ -80,9 +105,16 @@ class AnthropicMessages:
             stream=data.get("stream") is True,
             include_usage=True,
             body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
-            retry_count=number(headers.get("x-stainless-retry-count")),
-            idempotency_key=headers.get("idempotency-key"),
+            retry_count=number(wire.headers.get("x-stainless-retry-count")),
+            idempotency_key=wire.headers.get("idempotency-key"),
+            data=data,
         )
+
+    def history(self, data: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages with their text alone; each result of a tool is a message of its own."""
+        system = data.get("system")
+        said = [Message("system", text_of(system))] if system else []
+        return (*said, *(made for message in data["messages"] for made in _messages(message)))
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """The turn in one body, or as one chunk of the body for each SSE event."""
@@ -100,11 +132,11 @@ class AnthropicMessages:
         )
         return Reply(200, headers, chunks, streamed=request.stream, words=self, whole=len(chunks))
 
-    def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after_s: float | None = None) -> Reply:
-        """Status and body as documented; `retry-after` in seconds where given."""
+    def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after: RetryAfter | None = None) -> Reply:
+        """Status and body as documented, with the header that names a pause where one is given."""
         del request
         status, type_, message = _ERRORS[kind]
-        return _error_reply(status, (_JSON, *retry_after(retry_after_s)), type_, message)
+        return _error_reply(status, (_JSON, *retry_after_header(retry_after)), type_, message)
 
     def error_event(self, kind: ErrorKind) -> Chunk:
         """An `event: error` with the body that the status would have had."""
@@ -159,6 +191,22 @@ class AnthropicMessages:
         reason = {"stop_reason": _STOPS[turn.stop_reason], "stop_sequence": None}
         yield _event("message_delta", terminal=True, delta=reason, usage={"output_tokens": usage["output_tokens"]})
         yield _event("message_stop")
+
+
+def _messages(said: dict[str, Any]) -> Iterator[Message]:
+    content = said.get("content")
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    for block in blocks:
+        if block.get("type") == "tool_result":
+            yield Message("tool", text_of(block.get("content")), call_id=block.get("tool_use_id"))
+    calls = tuple(
+        ToolCall(str(block.get("name")), json.dumps(block.get("input"), ensure_ascii=False), block.get("id"))
+        for block in blocks
+        if block.get("type") == "tool_use"
+    )
+    text = text_of(content)
+    if text or calls or not blocks:
+        yield Message(said["role"], text, calls)
 
 
 def _head(request: ModelRequest, n: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm import respx_routes
 from pytest_agent.llm.delivery import Sleep, arespond, respond, whole_response
 from pytest_agent.llm.model import Delivery, ScriptedModel
+from pytest_agent.llm.protocols import codec_for
 from pytest_agent.llm.reply import Reply
+from pytest_agent.llm.request import WireRequest
 from pytest_agent.trace import Trace, Unanswered
 
 LIBRARIES = ("httpx", "httpx2")
@@ -89,7 +91,7 @@ class HttpIntercept:
         return handle_async_request
 
     def _answer(self, lib: ModuleType, request: Any, transport: Any) -> Any:
-        codec = self._model.codec_for(request.method, request.url.path)
+        codec = codec_for(request.method, request.url.path)
         local = is_loopback(request.url.host) or _speaks_to_a_file(transport)
         if codec is None or (local and not self._model.has_script):
             mocked = respx_routes.default_answer(lib, request)
@@ -101,7 +103,7 @@ class HttpIntercept:
                 detail = self._nothing_answers(lib, request)
                 unanswered(self._trace, detail)
                 raise lib.ConnectError(detail, request=request)
-        answer = self._model.answer(codec, request.content, request.headers)
+        answer = self._model.answer(codec, _wire(request))
         if answer is None:
             raise UnansweredCall([event.detail for event in self._trace.of(Unanswered)][-1])
         return whole_response(lib, answer) if isinstance(answer, Reply) else answer
@@ -122,6 +124,11 @@ def _libraries() -> tuple[ModuleType, ...]:
     # An alias of one for the other, which httpx2 offers, is the same module under two names.
     found = [importlib.import_module(name) for name in LIBRARIES if importlib.util.find_spec(name)]
     return tuple({id(lib): lib for lib in found}.values())
+
+
+def _wire(request: Any) -> WireRequest:
+    url = request.url
+    return WireRequest(request.method, url.path, request.headers, request.content, url.query.decode("ascii"))
 
 
 def _speaks_to_a_file(transport: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_agent.errors import LeftoverTurns, RunAbort
@@ -13,16 +13,12 @@ from pytest_agent.faults.effect import LlmEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.guard import unanswered
-from pytest_agent.llm.anthropic_messages import AnthropicMessages
 from pytest_agent.llm.calls import LogicalCall
-from pytest_agent.llm.openai_chat import OpenAIChat
 from pytest_agent.llm.reply import Chunk, Delta, Reply
-from pytest_agent.llm.request import BadRequest, Codec, ModelRequest
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
 from pytest_agent.llm.script import Script
 from pytest_agent.llm.turn import Said, Turn
 from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied
-
-CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
 
 MOST_CHARACTERS = 800_000
 """Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
@@ -88,18 +84,14 @@ class ScriptedModel:
         """Every wire request so far, retries included."""
         return list(self._seams.trace.of(ModelRequested))
 
-    def codec_for(self, method: str, path: str) -> Codec | None:
-        """The protocol a request speaks, or None."""
-        return next((codec for codec in CODECS if codec.matches(method, path)), None)
-
-    def answer(self, codec: Codec, body: bytes, headers: Mapping[str, str]) -> Delivery | Reply | None:
+    def answer(self, codec: Codec, wire: WireRequest) -> Delivery | Reply | None:
         """The reply to one wire request; None where the script has nothing to say, and that is on record."""
         self._seams.check_alive()
         try:
-            request = codec.decode(body, headers)
+            request = codec.decode(wire)
         except BadRequest as error:
             return self._refuse(error, codec.refuse(error))
-        if len(body) > MOST_CHARACTERS:
+        if len(wire.body) > MOST_CHARACTERS:
             return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
         with self._lock:
             return self._deliver(request)

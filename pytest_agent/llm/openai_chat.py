@@ -12,16 +12,37 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply
-from pytest_agent.llm.request import BadRequest, ModelRequest
-from pytest_agent.llm.turn import ToolCall, Turn, Usage
-from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, canonical, dump, number, retry_after, usage_of, wire_name
+from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply, RetryAfter
+from pytest_agent.llm.request import BadRequest, Message, ModelRequest, WireRequest
+from pytest_agent.llm.turn import Stop, ToolCall, Turn, Usage
+from pytest_agent.llm.wire import (
+    ARGUMENT_PIECE,
+    WORDS,
+    canonical,
+    dump,
+    number,
+    retry_after_header,
+    text_of,
+    usage_of,
+    wire_name,
+)
 
 _CREATED = 1_767_225_600  # a fixed second: replies are the same bytes on every run
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_SAME: dict[str, Any] = {"developer": "system", "function": "tool"}
 _JSON = ("content-type", "application/json")
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 
+_STOPS: dict[Stop, str] = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "length": "length",
+    "content_filter": "content_filter",
+    "refusal": "stop",
+    "stop_sequence": "stop",
+    "pause": "stop",
+    "context_window": "length",
+}
 _ERRORS: dict[ErrorKind, tuple[int, str, str | None, str]] = {
     "insufficient_quota": (
         429,
@@ -46,6 +67,28 @@ _ERRORS: dict[ErrorKind, tuple[int, str, str | None, str]] = {
         "model_not_found",
         "The model does not exist or you do not have access to it.",
     ),
+    "content_filter": (
+        400,
+        "invalid_request_error",
+        "content_filter",
+        "The response was filtered due to the prompt triggering the content management policy.",
+    ),
+    "not_found": (404, "invalid_request_error", "unknown_url", "Invalid URL"),
+    "permission_denied": (
+        403,
+        "invalid_request_error",
+        "unsupported_country_region_territory",
+        "Country, region, or territory not supported",
+    ),
+    "request_too_large": (413, "invalid_request_error", None, "Request body is too large."),
+    "service_unavailable": (503, "server_error", None, "The server is temporarily unavailable."),
+    "spend_limit": (
+        429,
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "Billing hard limit has been reached.",
+    ),
+    "timeout": (408, "invalid_request_error", None, "Request timed out."),
 }
 
 
@@ -59,10 +102,10 @@ class OpenAIChat:
         """POST to any path that ends in /chat/completions, on any host: SDKs are pointed at many."""
         return method == "POST" and path.rstrip("/").endswith("/chat/completions")
 
-    def decode(self, body: bytes, headers: Mapping[str, str]) -> ModelRequest:
+    def decode(self, wire: WireRequest) -> ModelRequest:
         """The request, checked as far as the provider's own 400s go here: JSON, model, messages and their roles."""
         try:
-            data = json.loads(body)
+            data = json.loads(wire.body)
         except (ValueError, RecursionError) as error:
             raise BadRequest("We could not parse the JSON body of your request.") from error
         if not isinstance(data, dict):
@@ -88,9 +131,14 @@ class OpenAIChat:
             stream=data.get("stream") is True,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
-            retry_count=number(headers.get("x-stainless-retry-count")),
-            idempotency_key=headers.get("idempotency-key"),
+            retry_count=number(wire.headers.get("x-stainless-retry-count")),
+            idempotency_key=wire.headers.get("idempotency-key"),
+            data=data,
         )
+
+    def history(self, data: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages with their text alone; a developer's are the system's."""
+        return tuple(map(_message, data["messages"]))
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """The turn in one body, or as one chunk of the body for each SSE event."""
@@ -104,11 +152,11 @@ class OpenAIChat:
         chunks = tuple(_stream(head, turn, calls, usage if request.include_usage else None))
         return Reply(200, headers, chunks, streamed=True, words=self, whole=len(chunks))
 
-    def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after_s: float | None = None) -> Reply:
-        """Status and body as documented; `retry-after` in seconds where given."""
+    def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after: RetryAfter | None = None) -> Reply:
+        """Status and body as documented, with the header that names a pause where one is given."""
         del request
         status, type_, code, message = _ERRORS[kind]
-        return _error_reply(status, (_JSON, *retry_after(retry_after_s)), message, type_, None, code)
+        return _error_reply(status, (_JSON, *retry_after_header(retry_after)), message, type_, None, code)
 
     def error_event(self, kind: ErrorKind) -> Chunk:
         """The error object alone in a `data:` line."""
@@ -123,6 +171,22 @@ class OpenAIChat:
         return ToolCall(
             wire_name(call.name, request.tools), call.arguments, f"call_{n}_{index}" if call.id is None else call.id
         )
+
+
+def _message(said: dict[str, Any]) -> Message:
+    calls = said.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return Message(
+        role=_SAME.get(said["role"], said["role"]),
+        text=text_of(said.get("content")),
+        calls=tuple(
+            ToolCall(str(function.get("name")), str(function.get("arguments")), call.get("id"))
+            for call, function in zip(calls or (), functions, strict=False)
+            if isinstance(function, dict)
+        ),
+        call_id=said.get("tool_call_id"),
+        name=said.get("name"),
+    )
 
 
 def _tool_names(tools: object) -> Iterator[str]:
@@ -144,7 +208,7 @@ def _completion(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: 
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in calls
         ]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": turn.stop_reason}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _STOPS[turn.stop_reason]}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
@@ -175,7 +239,7 @@ def _stream(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict
             piece = call.arguments[start : start + ARGUMENT_PIECE]
             more = {"index": index, "function": {"arguments": piece}}
             yield event({"tool_calls": [more]}, Delta(index=index, arguments=piece))
-    yield event({}, finish=turn.stop_reason)
+    yield event({}, finish=_STOPS[turn.stop_reason])
     if usage is not None:
         yield Chunk(_sse({**frame, "choices": [], "usage": usage}))
     yield Chunk(b"data: [DONE]\n\n")

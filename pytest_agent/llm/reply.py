@@ -8,14 +8,32 @@ from typing import Literal, Protocol
 ErrorKind = Literal[
     "authentication",
     "bad_request",
+    "content_filter",
     "context_length_exceeded",
     "insufficient_quota",
     "model_not_found",
+    "not_found",
     "overloaded",
+    "permission_denied",
     "rate_limit",
+    "request_too_large",
     "server_error",
+    "service_unavailable",
+    "spend_limit",
+    "timeout",
 ]
-"""Errors every provider documents; its codec knows how it words each."""
+"""Errors that providers document; a codec knows how its provider words each, or what it says nearest to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """The pause that an error asks for, and how its header says it.
+
+    `seconds`: `retry-after: 3`; `ms`: `retry-after-ms: 3000`; `date`: an HTTP date in `retry-after`, counted from now.
+    """
+
+    pause_s: float
+    form: Literal["seconds", "ms", "date"] = "seconds"
 
 
 @dataclass(frozen=True, slots=True)

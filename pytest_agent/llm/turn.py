@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Stop = Literal["stop", "tool_calls", "length", "content_filter"]
+from pytest_agent.llm.pace import Pace
+
+Stop = Literal["stop", "tool_calls", "length", "content_filter", "refusal", "stop_sequence", "pause", "context_window"]
+"""Why the model stops, in the words of no provider; a codec says the nearest that its protocol has.
+
+`pause` is Anthropic's `pause_turn`: the provider wants the turn sent back to go on. `context_window` is a turn that
+filled the window before it was complete.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +33,35 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counts them."""
+    """Tokens as the provider counts them: `cached_tokens` are part of the input, `reasoning_tokens` of the output."""
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer of the model. `stop` None means `tool_calls` where there are calls, else `stop`."""
+    """One answer of the model.
+
+    `stop` None means `refusal` where it refuses, `tool_calls` where there are calls, else `stop`.
+    `reasoning` is what it says to itself before, where the protocol shows that. `refusal` stands in place of `text`.
+    `pace` is how fast the turn arrives; None is at once.
+    """
 
     text: str | None = None
     calls: tuple[ToolCall, ...] = ()
     stop: Stop | None = None
     usage: Usage | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    pace: Pace | None = None
 
     @property
     def stop_reason(self) -> Stop:
-        """The reason as it goes on the wire, in OpenAI's words."""
-        return self.stop or ("tool_calls" if self.calls else "stop")
+        """The reason, where none is given the one that fits."""
+        return self.stop or ("refusal" if self.refusal else "tool_calls" if self.calls else "stop")
 
 
 Said = str | ToolCall | Turn | Sequence[ToolCall]

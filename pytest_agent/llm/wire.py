@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
+from email.utils import formatdate
 
+from pytest_agent.llm.reply import RetryAfter
 from pytest_agent.llm.request import ModelRequest
 from pytest_agent.llm.turn import Turn, Usage
 
@@ -38,17 +41,29 @@ def canonical(data: object) -> bytes:
     return _CANONICAL.encode(data).encode("utf-8", "surrogatepass")
 
 
+def text_of(content: object) -> str:
+    """The text of a message, whose content is a string or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
 def dump(data: object) -> bytes:
     """JSON as providers send it."""
     # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
     return _JSON.encode(data).encode("utf-8", "backslashreplace")
 
 
-def retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:
-    """The header that names a pause, in whole seconds where they are whole; none for None."""
-    if seconds is None:
+def retry_after_header(pause: RetryAfter | None) -> tuple[tuple[str, str], ...]:
+    """The header that names a pause, in whole numbers where they are whole; none for None."""
+    if pause is None:
         return ()
-    return (("retry-after", str(int(seconds) if seconds == int(seconds) else seconds)),)
+    if pause.form == "date":
+        return (("retry-after", formatdate(time.time() + pause.pause_s, usegmt=True)),)
+    name, value = ("retry-after-ms", pause.pause_s * 1000) if pause.form == "ms" else ("retry-after", pause.pause_s)
+    return ((name, str(int(value) if value == int(value) else value)),)
 
 
 def usage_of(turn: Turn, request: ModelRequest) -> Usage:

@@ -335,6 +335,7 @@ def test_the_async_sdk_retries_in_virtual_time_too(run_under):
 )
 def test_retry_after_is_written_out(seconds, header):
     from pytest_agent.llm.openai_chat import OpenAIChat
+    from pytest_agent.llm.reply import RetryAfter
 
-    reply = OpenAIChat().error("rate_limit", None, retry_after_s=seconds)
+    reply = OpenAIChat().error("rate_limit", None, retry_after=RetryAfter(seconds))
     assert dict(reply.headers)["retry-after"] == header

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from pytest_agent.faults.effect import Facts, LlmEffect
-from pytest_agent.llm.reply import ErrorKind, Reply
+from pytest_agent.llm.reply import ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.request import ModelRequest
 
 
@@ -26,4 +26,5 @@ class ProviderError(LlmEffect):
 
     def answer(self, request: ModelRequest) -> Reply:
         """The error as this request's provider words it."""
-        return request.codec.error(self.kind, request, retry_after_s=self.retry_after_s)
+        pause = None if self.retry_after_s is None else RetryAfter(self.retry_after_s)
+        return request.codec.error(self.kind, request, retry_after=pause)

@@ -14,7 +14,7 @@ from agentfsm.models.openai_chat import OpenAIChat
 from agentfsm.turns import Message, ModelRequest, Turn
 from pytest_agent.llm.anthropic_messages import AnthropicMessages as AnthropicCodec
 from pytest_agent.llm.openai_chat import OpenAIChat as OpenAICodec
-from pytest_agent.llm.request import Codec
+from pytest_agent.llm.request import Codec, WireRequest
 from pytest_agent.llm.turn import Turn as SaidTurn
 
 EVENTS = {"content-type": "text/event-stream"}
@@ -45,7 +45,7 @@ class Provider:
 
         def answer(got: httpx.Request) -> httpx.Response:
             self.sent.append(got.content)
-            decoded = self.codec.decode(got.content, dict(got.headers))
+            decoded = self.codec.decode(WireRequest(got.method, got.url.path, dict(got.headers), got.content))
             return reply(decoded) if callable(reply) else reply
 
         async def main() -> Turn:

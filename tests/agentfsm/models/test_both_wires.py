@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentfsm.errors import IncompleteTurn, ModelError
 from agentfsm.turns import Message, ToolCall
 from pytest_agent import Turn, Usage, call
-from pytest_agent.llm.reply import ErrorKind
+from pytest_agent.llm.reply import ErrorKind, RetryAfter
 
 BOTH = Turn("Grüße 🎉", calls=(call("orders.lookup", order=7), call("other", note="für 世界")), usage=Usage(11, 5))
 LIFE = {"openai": b": keep-alive\n\n", "anthropic": b'event: ping\ndata: {"type":"ping"}\n\n'}
@@ -85,7 +85,7 @@ def test_an_error_in_the_middle_of_a_stream_is_what_it_would_be_as_a_status(prov
     ],
 )
 def test_errors_of_both_are_told_apart_alike(provider, kind, code, transient):
-    reply = provider.codec.error(kind, None, retry_after_s=3)
+    reply = provider.codec.error(kind, None, retry_after=RetryAfter(3))
     response = httpx.Response(reply.status, headers=dict(reply.headers), content=reply.chunks[0].data)
     with pytest.raises(ModelError) as raised:
         provider.ask(response)

@@ -1,0 +1,20 @@
+"""The protocols that the model speaks, and the routes beside them that need no script."""
+
+from __future__ import annotations
+
+from pytest_agent.llm.anthropic_messages import AnthropicMessages
+from pytest_agent.llm.openai_chat import OpenAIChat
+from pytest_agent.llm.request import Codec, Service
+
+CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
+SERVICES: tuple[Service, ...] = ()
+
+
+def codec_for(method: str, path: str) -> Codec | None:
+    """The protocol that a request speaks, or None."""
+    return next((codec for codec in CODECS if codec.matches(method, path)), None)
+
+
+def service_for(method: str, path: str) -> Service | None:
+    """The route without a script that a request is for, or None."""
+    return next((service for service in SERVICES if service.matches(method, path)), None)
