@@ -12,10 +12,14 @@ A run that is put in place inside another one, in the same context, stands in it
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
+from types import FrameType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_CLIENTS = frozenset({"http.client", "urllib.request", "xmlrpc.client", "ftplib", "smtplib", "imaplib"})
+_OVER_HTTP_CLIENT = frozenset({"urllib3", "requests"})
 
 
 class Ambiguous(LookupError):
@@ -59,3 +63,21 @@ class Whose(Generic[T]):
         if len(on) > 1:
             raise Ambiguous(on)
         return on[0] if on else None
+
+
+def calling_library() -> str:
+    """The library that asked: the nearest frame outside the standard library and this package.
+
+    Where the standard library has a client of its own in between, such as `urllib.request`, that is named too.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    client = ""
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top != "pytest_agent":
+            return f"{top} through {client}" if client and top not in _OVER_HTTP_CLIENT else top
+        if name in _CLIENTS:
+            client = name
+        frame = frame.f_back
+    return f"the test through {client}" if client else "the test"
