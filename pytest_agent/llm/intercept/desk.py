@@ -60,7 +60,7 @@ class Desk:
         if codec is not None:
             return functools.partial(self._ask, codec)
         service = service_for(method, path)
-        return None if service is None else functools.partial(_serve, service)
+        return None if service is None else functools.partial(self._serve, service)
 
     def nothing_answers(self, library: str, method: str, url: str, routes: Sequence[str] = ()) -> str:
         """Record that nothing does, and say so. `url` has no query and no user: some providers take their key there."""
@@ -84,9 +84,8 @@ class Desk:
             raise UnansweredCall([event.detail for event in self._trace.of(Unanswered)][-1])
         return Unrecorded(answer) if isinstance(answer, Reply) else answer
 
-
-def _serve(service: Service, wire: WireRequest) -> Sending:
-    return Unrecorded(service.answer(wire))
+    def _serve(self, service: Service, wire: WireRequest) -> Sending:
+        return Unrecorded(service.answer(wire))
 
 
 DESKS: Whose[Desk] = Whose("pytest_agent_desk")
