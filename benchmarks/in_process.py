@@ -47,12 +47,12 @@ Call = Callable[[openai.OpenAI], None]
 
 def plain(client: openai.OpenAI) -> None:
     """One call that is answered in one body."""
-    client.chat.completions.create(model="gpt-5", messages=MESSAGES, tools=TOOLS)  # type: ignore[call-overload]
+    client.chat.completions.create(model="gpt-5", messages=MESSAGES, tools=TOOLS)
 
 
 def streamed(client: openai.OpenAI) -> None:
     """One call whose stream is read to the end."""
-    for _ in client.chat.completions.create(model="gpt-5", messages=MESSAGES, tools=TOOLS, stream=True):  # type: ignore[call-overload]
+    for _ in client.chat.completions.create(model="gpt-5", messages=MESSAGES, tools=TOOLS, stream=True):
         pass
 
 
@@ -113,7 +113,9 @@ def measure(name: str, call: Call, pairs: int, calls: int, folder: Path) -> floa
     ratio = statistics.median(plugin / bare for bare, plugin in found)
     bare, plugin = (statistics.median(column) * 1e6 for column in zip(*found, strict=True))
     verdict = "kept" if ratio <= TARGET else "MISSED"
-    print(f"{name:8} MockTransport {bare:7.0f} µs   plugin {plugin:7.0f} µs   ratio {ratio:.3f} (target {TARGET}: {verdict})")
+    print(
+        f"{name:8} MockTransport {bare:7.0f} µs   plugin {plugin:7.0f} µs   ratio {ratio:.3f} (target {TARGET}: {verdict})"
+    )
     return ratio
 
 
