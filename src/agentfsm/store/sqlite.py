@@ -17,7 +17,7 @@ from agentfsm.store.batch import Batches
 from agentfsm.store.opening import open_reader, open_writer
 from agentfsm.store.queries import of_workflow
 from agentfsm.store.schema import Schema
-from agentfsm.store.sqlite_errors import store_error
+from agentfsm.store.sqlite_errors import REFUSALS, store_error
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ class SQLiteStore:
             raise StoreError(f"{self._path} is open for reading only; nothing was written", code="read_only")
         try:
             return await self._batches.write(work, change)
-        except (sqlite3.Error, UnicodeError) as error:
+        except REFUSALS as error:
             raise store_error(self._path, error) from error
 
     async def _rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
@@ -151,7 +151,7 @@ class SQLiteStore:
             if self._read_connection is None and not await loop.run_in_executor(self._reader, self._open_reader):
                 await loop.run_in_executor(self._writer, self._write_db)  # makes the file and its tables
             return await loop.run_in_executor(self._reader, self._read, query, given)
-        except (sqlite3.Error, UnicodeError) as error:
+        except REFUSALS as error:
             raise store_error(self._path, error) from error
 
     def _open_reader(self) -> bool:
