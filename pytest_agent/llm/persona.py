@@ -1,0 +1,101 @@
+"""A model that ends tool loops by itself: for load, where no script could say what each of many agents hears."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_agent.errors import did_you_mean
+from pytest_agent.llm.from_schema import value_for
+from pytest_agent.llm.pace import Pace
+from pytest_agent.llm.request import ModelRequest
+from pytest_agent.llm.turn import ToolCall, Turn
+from pytest_agent.llm.wire import wire_name
+
+_WORDS = tuple(
+    "the order has been found and all that was asked for is done there is nothing left to do we thank you".split()
+)
+
+
+@dataclass(frozen=True)
+class Persona:
+    """Calls each tool it needs once, then answers: `llm.answers_with(Persona())`.
+
+    It decides from the history alone, so that any number of conversations may be under way. `tools` are those it needs,
+    in order; None is every one that the agent declares. A new message of the user begins anew. `parallel` makes all the
+    calls in one turn. `arguments` are those of a tool by its name; others are made from its JSON schema, the same for
+    one `seed`. `answer` is its last word, `words` how long that is where it is not given. `pace` is that of its turns.
+
+    Raises ValueError, which fails the test, for a tool that the agent does not declare and arguments that cannot be
+    made.
+    """
+
+    tools: Sequence[str] | None = None
+    parallel: bool = False
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    answer: str | None = None
+    words: int = 12
+    seed: int = 0
+    pace: Pace | None = None
+
+    def __call__(self, request: ModelRequest) -> Turn:
+        """What it says to this request."""
+        missing = self._missing(request)
+        if missing:
+            calls = missing if self.parallel else missing[:1]
+            return Turn(calls=tuple(self._call(name, request) for name in calls), pace=self.pace)
+        return Turn(text=self._answer(request), pace=self.pace)
+
+    def _missing(self, request: ModelRequest) -> list[str]:
+        """The tools that were not called since the user last spoke."""
+        if request.data.get("tool_choice") in ("none", {"type": "none"}):
+            return []
+        made: set[str] = set()
+        for message in reversed(request.history):
+            if message.role == "user":
+                break
+            made.update(call.name for call in message.calls)
+        needed = request.tools if self.tools is None else [self._declared(name, request) for name in self.tools]
+        return [name for name in dict.fromkeys(needed) if name not in made]
+
+    @staticmethod
+    def _declared(name: str, request: ModelRequest) -> str:
+        found = wire_name(name, request.tools)
+        if found not in request.tools:
+            known = did_you_mean(name, request.tools)
+            raise ValueError(f"the persona needs the tool {name!r}, which the agent does not declare.{known}")
+        return found
+
+    def _call(self, name: str, request: ModelRequest) -> ToolCall:
+        given = next((made for tool, made in self.arguments.items() if wire_name(tool, (name,)) == name), None)
+        if given is None:
+            try:
+                given = value_for(schemas_of(request.data).get(name, {"type": "object"}), f"{self.seed}:{name}")
+            except ValueError as error:
+                raise ValueError(f"the arguments of {name!r} cannot be made: {error}") from None
+        return ToolCall(name, json.dumps(given, ensure_ascii=False))
+
+    def _answer(self, request: ModelRequest) -> str:
+        if self.answer is not None:
+            return self.answer
+        start = random.Random(f"{self.seed}:{len(request.history)}").randrange(len(_WORDS))  # noqa: S311 - no secret
+        said = [_WORDS[(start + place) % len(_WORDS)] for place in range(max(self.words, 1))]
+        return f"{' '.join(said).capitalize()}."
+
+
+def schemas_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of each tool's arguments, as any of the protocols declares them."""
+    tools = data.get("tools")
+    declared = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    return {name: schema for tool in declared for name, schema in _schemas(tool)}
+
+
+def _schemas(tool: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    functions = tool.get("functionDeclarations") or tool.get("function_declarations") or [tool.get("function") or tool]
+    for function in functions if isinstance(functions, list) else ():
+        if isinstance(function, Mapping) and isinstance(function.get("name"), str):
+            forms = ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema")
+            yield function["name"], next((function[form] for form in forms if function.get(form)), {"type": "object"})
