@@ -20,9 +20,10 @@ from pytest_agent.llm.record import requested
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
 from pytest_agent.llm.rules import Rule
-from pytest_agent.llm.script import Script, Told
+from pytest_agent.llm.script import Script
 from pytest_agent.llm.scripts import Scripts
 from pytest_agent.llm.spoken import speak
+from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import Said
 from pytest_agent.llm.usage import Spent, total
 from pytest_agent.trace import ModelRequested, ToolReplied
@@ -47,7 +48,7 @@ class ScriptedModel(Told):
 
     def __init__(self, seams: Seams, *, seed: int = 0, most_calls: int | None = MOST_CALLS) -> None:
         rules: list[Rule] = []
-        super().__init__(rules)
+        super().__init__(rules, "llm")
         self._seams = seams
         self._seed = seed
         self._scripts = Scripts(self, rules, most_calls)

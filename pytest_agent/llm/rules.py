@@ -83,6 +83,7 @@ class Condition:
 class Rule:
     """Made by `when`; `says` gives it the turns. `number` counts the rules of a test from 1, as they are written."""
 
+    spelled: str
     number: int
     conditions: tuple[Condition, ...]
     times: int | None
@@ -116,24 +117,27 @@ class Rule:
 
     def __str__(self) -> str:
         more = [] if self.times is None else [f"times={self.times}"]
-        return f"llm.when({', '.join([*map(str, self.conditions), *more])})"
+        return f"{self.spelled}.when({', '.join([*map(str, self.conditions), *more])})"
 
 
-def make_rule(number: int, wanted: Mapping[str, Any], *, times: int | None, optional: bool) -> Rule:
+def make_rule(spelled: str, number: int, wanted: Mapping[str, Any], *, times: int | None, optional: bool) -> Rule:
     """A rule with the conditions that are not None. Raises TypeError where there are none or one cannot be asked."""
     conditions = tuple(Condition(name, value) for name, value in wanted.items() if value is not None)
     if not conditions:
         raise TypeError(
-            f"llm.when() asks for nothing; give one of {', '.join(wanted)}, or use llm.answers_with(...) for every call"
+            f"{spelled}.when() asks for nothing; give one of {', '.join(wanted)}, "
+            f"or use {spelled}.answers_with(...) for every call"
         )
     for condition in conditions:
         kinds = (int,) if condition.name == "turn" else (str, re.Pattern)
         if not (isinstance(condition.wanted, kinds) or callable(condition.wanted)):
             form = "a number" if condition.name == "turn" else "text, a compiled regular expression"
-            raise TypeError(f"llm.when({condition}): expected {form} or a predicate, found {condition.wanted!r}")
+            raise TypeError(f"{spelled}.when({condition}): expected {form} or a predicate, found {condition.wanted!r}")
     if times is not None and times < 1:
-        raise ValueError(f"llm.when(..., times={times}): expected 1 or more; leave the rule out to have it never fit")
-    return Rule(number, conditions, times, optional)
+        raise ValueError(
+            f"{spelled}.when(..., times={times}): expected 1 or more; leave the rule out to have it never fit"
+        )
+    return Rule(spelled, number, conditions, times, optional)
 
 
 def _results(request: ModelRequest) -> list[str]:

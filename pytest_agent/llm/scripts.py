@@ -10,7 +10,8 @@ from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.conversations import conversation_of, current
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.llm.rules import Rule
-from pytest_agent.llm.script import Script, Told
+from pytest_agent.llm.script import Script
+from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import ToolCall
 from pytest_agent.llm.wire import wire_name
 from pytest_agent.trace import ToolCalled, ToolReplied, Trace
