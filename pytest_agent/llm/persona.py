@@ -25,7 +25,8 @@ class Persona:
     It decides from the history alone, so that any number of conversations may be under way. `tools` are those it needs,
     in order; None is every one that the agent declares. A new message of the user begins anew. `parallel` makes all the
     calls in one turn. `arguments` are those of a tool by its name; others are made from its JSON schema, the same for
-    one `seed`. `answer` is its last word, `words` how long that is where it is not given. `pace` is that of its turns.
+    one `seed`. `answer` is its last word; where it is not given that is a structured output, if the agent asks for one,
+    or as many `words`. `pace` is that of its turns.
 
     Raises ValueError, which fails the test, for a tool that the agent does not declare and arguments that cannot be
     made.
@@ -81,6 +82,12 @@ class Persona:
     def _answer(self, request: ModelRequest) -> str:
         if self.answer is not None:
             return self.answer
+        schema = _output_schema(request.data)
+        if schema is not None:
+            try:
+                return json.dumps(value_for(schema, f"{self.seed}:output"), ensure_ascii=False)
+            except ValueError as error:
+                raise ValueError(f"the structured output cannot be made: {error}") from None
         known = _TEXT.split()
         start = random.Random(f"{self.seed}:{len(request.history)}").randrange(len(known))  # noqa: S311 - no secret
         said = [known[(start + place) % len(known)] for place in range(max(self.words, 1))]
@@ -92,6 +99,27 @@ def schemas_of(data: Mapping[str, Any]) -> dict[str, Any]:
     tools = data.get("tools")
     declared = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
     return {name: schema for tool in declared for name, schema in _schemas(tool)}
+
+
+_OUTPUTS = (
+    ("response_format", "json_schema", "schema"),
+    ("text", "format", "schema"),
+    ("output_config", "format", "schema"),
+    ("output_format", "schema"),
+    ("generationConfig", "responseSchema"),
+    ("generationConfig", "responseJsonSchema"),
+)
+
+
+def _output_schema(data: Mapping[str, Any]) -> Any:
+    """The schema of the structured output that the agent asks for, in any of the protocols; None for plain text."""
+    for path in _OUTPUTS:
+        found: Any = data
+        for part in path:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found is not None:
+            return found
+    return None
 
 
 def _may_be_parallel(data: Mapping[str, Any]) -> bool:

@@ -45,7 +45,15 @@ class Condition:
         return any(self._fits(value) for value in self.found(request, n))
 
     def difference(self, request: ModelRequest, n: int) -> tuple[float, str]:
-        """How near the request comes to fitting, from 0 to 1, and what is different, in one line."""
+        """How near the request comes to fitting, from 0 to 1, and what is different, in one line; (1, "") if it fits.
+
+        A predicate is asked about requests here that it was never asked about before: one that raises does not fit.
+        """
+        try:
+            if self.fits(request, n):
+                return 1.0, ""
+        except Exception as error:  # noqa: BLE001 - the test's own predicate; the message says what it raised
+            return 0.0, f"{self.name}: {_name(self.wanted)} raised {type(error).__name__}: {error}"
         values = self.found(request, n)
         if not values:
             return 0.0, f"{self.name}: there is none, expected {self._expected()}"
@@ -54,7 +62,7 @@ class Condition:
         scored = [(*_nearest(self.wanted, value), value) for value in values]
         ratio, piece, value = max(scored, key=lambda entry: entry[0])
         near = f" (nearest: {piece!r})" if piece and piece != value and ratio >= 0.6 else ""
-        return ratio, f"{self.name}: found {_short(value)}, expected {self._expected()}{near}"
+        return ratio * 0.9, f"{self.name}: found {_short(value)}, expected {self._expected()}{near}"
 
     def __str__(self) -> str:
         wanted = self.wanted
@@ -104,16 +112,9 @@ class Rule:
         return bool(self.turns) and all(condition.fits(request, n) for condition in self.conditions)
 
     def difference(self, request: ModelRequest, n: int) -> tuple[float, str]:
-        """How near the request comes to fitting: conditions that hold, and a part for each near miss; and the rest."""
-        score, lines = 0.0, []
-        for condition in self.conditions:
-            if condition.fits(request, n):
-                score += 1
-            else:
-                near, line = condition.difference(request, n)
-                score += near * 0.9
-                lines.append(line)
-        return score / len(self.conditions), "; ".join(lines)
+        """How near the request comes to fitting, from 0 to 1, and how it differs: "" where it fits."""
+        found = [condition.difference(request, n) for condition in self.conditions]
+        return sum(near for near, _ in found) / len(found), "; ".join(line for _, line in found if line)
 
     def __str__(self) -> str:
         more = [] if self.times is None else [f"times={self.times}"]

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from typing import Literal
 
 import anthropic
 import httpx
 import openai
+import pydantic
 import pytest
 
 from pytest_agent import Pace, Persona, UnansweredCall
@@ -131,6 +133,29 @@ def test_a_model_that_may_not_call_tools_answers(run_under):
     run.llm.answers_with(Persona(answer="Done."))
     with run.inside():
         assert asyncio.run(openai_agent("k", tool_choice="none")) == ([], "Done.")
+
+
+@pytest.mark.parametrize("client", ["openai", "anthropic"])
+def test_an_agent_that_asks_for_structured_output_gets_it(run_under, client):
+    class Verdict(pydantic.BaseModel):
+        paid: Literal["yes", "no"]
+        amount: int = pydantic.Field(ge=10, le=20)
+
+    run = run_under()
+    run.llm.answers_with(Persona())
+    messages = [{"role": "user", "content": "?"}]
+
+    async def parsed():
+        if client == "openai":
+            reply = await OPENAI.chat.completions.parse(model="gpt-5", messages=messages, response_format=Verdict)
+            return reply.choices[0].message.parsed
+        more = {"model": "claude-sonnet-5-5", "max_tokens": 99, "messages": messages}
+        return (await ANTHROPIC.messages.parse(**more, output_format=Verdict)).parsed_output
+
+    with run.inside():
+        verdict = asyncio.run(parsed())
+    assert verdict.paid == "yes"
+    assert 10 <= verdict.amount <= 20
 
 
 def test_fifty_conversations_at_once_over_both_wires_the_same_in_every_run(run_under):

@@ -228,6 +228,14 @@ def test_a_predicate_that_raises_is_an_error_of_the_test(run_under):
     )
 
 
+def test_a_predicate_that_raises_only_where_it_was_not_asked_is_no_match(run_under):
+    run = run_under()
+    run.llm.when(last="bye", model=lambda name: name["no"]).says("x")
+    with run.inside(), pytest.raises(UnansweredCall) as caught:
+        HTTP.post(URL, json={"model": "gpt-5", "messages": [user("hi")]})
+    assert "last: found 'hi', expected 'bye' in it; model: <lambda> raised TypeError: string " in str(caught.value)
+
+
 def test_a_model_that_died_with_its_agent_goes_on_with_its_rules(run_under):
     def told(run):
         run.llm.when(last="go", times=1).says(call("a"), Turn("two"), "three")
