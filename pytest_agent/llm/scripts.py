@@ -70,8 +70,10 @@ class Scripts:
         last = [script.book.last for script in self]
         asking = [call for call in last if call is not None and any(_calls(call, reply.tool))]
         if len(asking) > 1:
-            used = [event.arguments for event in trace.of(ToolCalled) if event.site == reply.site][-1:]
-            exactly = [call for call in asking if any(_arguments(made) in used for made in _calls(call, reply.tool))]
+            used = next(
+                e.arguments for e in reversed(trace.events) if isinstance(e, ToolCalled) and e.site == reply.site
+            )
+            exactly = [call for call in asking if any(_arguments(made) == used for made in _calls(call, reply.tool))]
             asking = exactly or asking
         return asking[-1] if asking else self.default.book.last
 
