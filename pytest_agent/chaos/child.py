@@ -25,6 +25,7 @@ from pytest_agent.clock import VirtualEventLoop
 from pytest_agent.errors import UsageError
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.schedule import Schedule
+from pytest_agent.llm.prices import shipped
 from pytest_agent.run import Run
 from pytest_agent.scenarios.check import find_build, read_scenario
 from pytest_agent.scenarios.model import Scenario
@@ -111,6 +112,7 @@ def main() -> int:
         with contextlib.suppress(UsageError):
             _read(Path(asked["scenario"]))
         shared_http()
+        shipped()
         pid = os.fork()
         if pid == 0:
             os._exit(_live(asked))

@@ -62,15 +62,15 @@ def _ended_on(reply: ModelReplied, evidence: Evidence) -> str | None:
 
 def _glued(replies: list[ModelReplied], evidence: Evidence, texts: set[str]) -> Iterator[Violation]:
     """Text of two attempts joined into one turn, or into the answer."""
-    attempts: dict[int, list[ModelReplied]] = defaultdict(list)
+    attempts: dict[str, list[ModelReplied]] = defaultdict(list)
     for reply in replies:
-        attempts[reply.call].append(reply)
+        attempts[reply.site.partition("/")[0]].append(reply)
     for call, tries in attempts.items():
         said = [reply.text for reply in tries if reply.text]
         joined = [first + second for first, second in itertools.pairwise(said)]
         where = next((where for where, text in _kept(evidence, texts) if any(part in text for part in joined)), None)
         if where is not None:
-            headline = f"{where} joins several attempts of llm#{call} into one turn"
+            headline = f"{where} joins several attempts of {call} into one turn"
             yield Violation(ID, NAME, headline, tuple(_cut_line(reply) for reply in tries))
 
 
