@@ -15,16 +15,19 @@ from pytest_agent.faults.site import Site
 from pytest_agent.guard import unanswered
 from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.reply import Chunk, Delta, Reply
-from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest
 from pytest_agent.llm.script import Script
 from pytest_agent.llm.turn import Said, Turn
-from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied
+from pytest_agent.trace import ModelReplied, ModelRequested, ServiceAnswered, ToolReplied
 
 MOST_CHARACTERS = 800_000
 """Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
+
+MOST_SERVED = 20_000
+"""Requests that need no script, after which a run is ended."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -60,6 +63,7 @@ class ScriptedModel:
         self._script = Script()
         self._open: list[Delivery] = []
         self._refused = 0
+        self._served = 0
         self._lock = threading.RLock()  # agents ask from several threads at once
 
     def says(self, *turns: Said) -> None:
@@ -95,6 +99,17 @@ class ScriptedModel:
             return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
         with self._lock:
             return self._deliver(request)
+
+    def serve(self, service: Service, wire: WireRequest) -> Reply:
+        """The reply of a route that needs no script. It is on record, and no model call."""
+        self._seams.check_alive()
+        reply = service.answer(wire)
+        with self._lock:
+            self._served += 1
+            if self._served > MOST_SERVED:
+                raise RunAbort("runaway", f"the agent has asked for {service.name} and the like {MOST_SERVED} times")
+            self._seams.trace.append(ServiceAnswered(service=service.name, path=wire.path, status=reply.status))
+        return reply
 
     def _refuse(self, error: object, reply: Reply) -> Reply:
         self._refused += 1
