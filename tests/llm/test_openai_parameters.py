@@ -190,8 +190,7 @@ CHAT = {
     ),
     "a temperature of a model that is told not to reason": (
         {"model": "gpt-5", "temperature": 0, "reasoning_effort": "none"},
-        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is "
-        "supported.",
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.",
         "temperature",
         "unsupported_value",
         {"model": "gpt-5.2", "temperature": 0, "reasoning_effort": "none"},

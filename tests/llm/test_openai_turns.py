@@ -127,8 +127,7 @@ def test_a_short_stream_byte_for_byte(llm):
         head + choice('{"content":"ü."}'),
         head
         + choice(
-            '{"tool_calls":[{"index":0,"id":"call_x","type":"function",'
-            '"function":{"name":"lookup","arguments":""}}]}'
+            '{"tool_calls":[{"index":0,"id":"call_x","type":"function","function":{"name":"lookup","arguments":""}}]}'
         ),
         head + choice('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"order\\": 7,"}}]}'),
         head + choice('{"tool_calls":[{"index":0,"function":{"arguments":" \\"a\\": 1}"}}]}'),
