@@ -19,7 +19,7 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "message": {"status": "in_progress", "content": []},
     "function_call": {"status": "in_progress", "arguments": ""},
 }
-_Event = tuple[str, dict[str, Any], Delta | None]
+_Event = tuple[str, bytes, Delta | None]
 
 
 class Events:
@@ -33,32 +33,34 @@ class Events:
     def stream(self, whole: Mapping[str, Any]) -> Iterator[Chunk]:
         """The events of a response that ends as `whole`; the last alone is terminal."""
         last = f"response.{whole['status']}"
-        for number, (kind, data, seen) in enumerate(self._events(whole)):
-            yield Chunk(_sse(kind, number, data), terminal=kind == last, deltas=() if seen is None else (seen,))
+        for number, (kind, body, seen) in enumerate(self._events(whole)):
+            yield Chunk(_sse(kind, number, body), terminal=kind == last, deltas=() if seen is None else (seen,))
 
     def error_event(self, kind: ErrorKind) -> Chunk:
         """An `error`, and the response that failed of it: two events in one piece, for nothing comes between them."""
-        said = error_body(kind, self._frame["model"])
+        said = error_body(kind, self._frame["model"], "input")
         code = said["code"] if said["code"] in _CODES else "server_error"
         flat = {"code": said["code"] or said["type"], "message": said["message"], "param": said["param"]}
         failed = {**self._frame, "status": "failed", "error": {"code": code, "message": said["message"]}}
-        return Chunk(_sse("error", 0, flat) + _sse("response.failed", 1, {"response": failed}))
+        return Chunk(_sse("error", 0, _body(**flat)) + _sse("response.failed", 1, _body(response=failed)))
 
     def _events(self, whole: Mapping[str, Any]) -> Iterator[_Event]:
-        yield "response.created", {"response": self._frame}, None
-        yield "response.in_progress", {"response": self._frame}, None
+        begun = _body(response=self._frame)
+        yield "response.created", begun, None
+        yield "response.in_progress", begun, None
         calls = itertools.count()
         for index, item in enumerate(whole["output"]):
             place = next(calls) if item["type"] == "function_call" else None
             opened = None if place is None else Delta(index=place, name=item["name"], id=item["call_id"])
-            yield "response.output_item.added", {"output_index": index, "item": item | _EMPTY[item["type"]]}, opened
+            opening = item | _EMPTY[item["type"]]
+            yield "response.output_item.added", _body(output_index=index, item=opening), opened
             where = {"item_id": item["id"], "output_index": index}
             if place is not None:
                 yield from _arguments(where, item["arguments"], place)
             yield from _thoughts(where, item.get("summary") or ())
             yield from _content(where, item.get("content") or ())
-            yield "response.output_item.done", {"output_index": index, "item": item}, None
-        yield f"response.{whole['status']}", {"response": whole}, None
+            yield "response.output_item.done", _body(output_index=index, item=item), None
+        yield f"response.{whole['status']}", _body(response=whole), None
 
 
 def renumbered(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
@@ -74,34 +76,46 @@ def renumbered(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
 def _thoughts(where: dict[str, Any], summary: Iterable[dict[str, Any]]) -> Iterator[_Event]:
     for index, part in enumerate(summary):
         here = {**where, "summary_index": index}
-        yield "response.reasoning_summary_part.added", {**here, "part": {**part, "text": ""}}, None
-        for piece in WORDS.findall(part["text"]):
-            yield "response.reasoning_summary_text.delta", {**here, "delta": piece}, None
-        yield "response.reasoning_summary_text.done", {**here, "text": part["text"]}, None
-        yield "response.reasoning_summary_part.done", {**here, "part": part}, None
+        yield "response.reasoning_summary_part.added", _body(**here, part={**part, "text": ""}), None
+        for _, body in _deltas(here, WORDS.findall(part["text"])):
+            yield "response.reasoning_summary_text.delta", body, None
+        yield "response.reasoning_summary_text.done", _body(**here, text=part["text"]), None
+        yield "response.reasoning_summary_part.done", _body(**here, part=part), None
 
 
 def _content(where: dict[str, Any], content: Iterable[dict[str, Any]]) -> Iterator[_Event]:
     for index, part in enumerate(content):
-        here = {**where, "content_index": index}
+        here: dict[str, Any] = {**where, "content_index": index}
         refuses = part["type"] == "refusal"
         kind, word = ("response.refusal", "refusal") if refuses else ("response.output_text", "text")
-        more: dict[str, Any] = {} if refuses else {"logprobs": []}
-        yield "response.content_part.added", {**here, "part": {**part, word: ""}}, None
-        for piece in WORDS.findall(part[word]):
-            yield f"{kind}.delta", {**here, **more, "delta": piece}, Delta(text=piece)
-        yield f"{kind}.done", {**here, **more, word: part[word]}, None
-        yield "response.content_part.done", {**here, "part": part}, None
+        with_odds = here if refuses else {**here, "logprobs": []}
+        yield "response.content_part.added", _body(**here, part={**part, word: ""}), None
+        for piece, body in _deltas(with_odds, WORDS.findall(part[word])):
+            yield f"{kind}.delta", body, Delta(text=piece)
+        yield f"{kind}.done", _body(**with_odds, **{word: part[word]}), None
+        yield "response.content_part.done", _body(**here, part=part), None
 
 
 def _arguments(where: dict[str, Any], text: str, place: int) -> Iterator[_Event]:
     kind = "response.function_call_arguments"
-    for start in range(0, len(text), ARGUMENT_PIECE):
-        piece = text[start : start + ARGUMENT_PIECE]
-        yield f"{kind}.delta", {**where, "delta": piece}, Delta(index=place, arguments=piece)
-    yield f"{kind}.done", {**where, "arguments": text}, None
+    pieces = [text[start : start + ARGUMENT_PIECE] for start in range(0, len(text), ARGUMENT_PIECE)]
+    for piece, body in _deltas(where, pieces):
+        yield f"{kind}.delta", body, Delta(index=place, arguments=piece)
+    yield f"{kind}.done", _body(**where, arguments=text), None
 
 
-def _sse(kind: str, number: int, data: Mapping[str, Any]) -> bytes:
-    whole = {"type": kind, "sequence_number": number, **data}
-    return b"event: " + kind.encode() + b"\ndata: " + dump(whole) + b"\n\n"
+def _deltas(where: dict[str, Any], pieces: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    # These are most of a stream: what they have in common is written once.
+    begin = _body(**where)[:-1] + b',"delta":'
+    for piece in pieces:
+        yield piece, begin + dump(piece) + b"}"
+
+
+def _body(**data: Any) -> bytes:
+    """The fields of an event after its number, as text."""
+    return b"," + dump(data)[1:]
+
+
+def _sse(kind: str, number: int, body: bytes) -> bytes:
+    name = kind.encode()
+    return b'event: %b\ndata: {"type":"%b","sequence_number":%d%b\n\n' % (name, name, number, body)

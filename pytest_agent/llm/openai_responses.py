@@ -112,7 +112,7 @@ class OpenAIResponses:
 
     def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after: RetryAfter | None = None) -> Reply:
         """Status and body as documented, with the header that names a pause where one is given."""
-        return openai_wire.error_reply(kind, request, retry_after)
+        return openai_wire.error_reply(kind, request, retry_after, "input")
 
     def refuse(self, error: BadRequest) -> Reply:
         """400 `invalid_request_error`."""

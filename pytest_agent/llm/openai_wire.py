@@ -28,6 +28,7 @@ NOT_JSON = (
 _REASONING = re.compile(r"(?:^|[/.])(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
 _OWN = re.compile(r"(?:^|/)(?:o\d|gpt-\d|chatgpt|codex)")
 _ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 _REQUESTS, _TOKENS = 10_000, 2_000_000
 
 
@@ -115,17 +116,20 @@ ERRORS: dict[ErrorKind, _Error] = {
 }
 
 
-def error_body(kind: ErrorKind, model: str | None = None) -> dict[str, Any]:
-    """The object that says what is wrong, as it stands under `error`."""
+def error_body(kind: ErrorKind, model: str | None = None, history: str = "messages") -> dict[str, Any]:
+    """The object that says what is wrong, as it stands under `error`. `history` is the field with the messages."""
     said = ERRORS[kind]
+    param = history if said.param == "messages" else said.param
     message = said.message.replace("{model}", model or "the model")
-    return {"message": message, "type": said.type, "param": said.param, "code": said.code, **said.more}
+    return {"message": message, "type": said.type, "param": param, "code": said.code, **said.more}
 
 
-def error_reply(kind: ErrorKind, request: ModelRequest | None, retry_after: RetryAfter | None) -> Reply:
+def error_reply(
+    kind: ErrorKind, request: ModelRequest | None, retry_after: RetryAfter | None, history: str = "messages"
+) -> Reply:
     """Status, headers and body of a documented error; a rate limit says in its headers when it is over."""
     said, model = ERRORS[kind], None if request is None else request.model
-    body = dump({"error": error_body(kind, model)})
+    body = dump({"error": error_body(kind, model, history)})
     limits: tuple[tuple[str, str], ...] = ()
     if kind == "rate_limit":
         limits = _limits(0, 1.0 if retry_after is None else retry_after.pause_s)
@@ -163,7 +167,9 @@ def read_body(wire: WireRequest, history: str) -> dict[str, Any]:
     # Half of a pair is there as three bytes or as `\ud83d`: a body with neither need not be looked through.
     if (not wire.body.isascii() or _ESCAPED.search(wire.body)) and not _is_unicode(data):
         raise BadRequest(NOT_JSON, about="request" if _is_unicode(data.get(history)) else "history")
-    return data
+    deployment = _DEPLOYMENT.search(wire.path)
+    # Azure has the model in the path, and asks for no other.
+    return data if deployment is None or "model" in data else {**data, "model": deployment[1]}
 
 
 def decoded(codec: Codec, wire: WireRequest, data: dict[str, Any], messages: list[dict[str, Any]]) -> ModelRequest:

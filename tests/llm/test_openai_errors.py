@@ -45,11 +45,10 @@ def asks():
 
         http = httpx2.Client(transport=httpx2.MockTransport(answer))
         client = openai.OpenAI(api_key="test", max_retries=0, http_client=http)
+        way = client.chat.completions.create if wire == "chat" else client.responses.create
+        asked = {"messages": USER} if wire == "chat" else {"input": "hello"}
         with http, pytest.raises(openai.APIStatusError) as caught:
-            if wire == "chat":
-                client.chat.completions.create(model="gpt-5", messages=USER)
-            else:
-                client.responses.create(model="gpt-5", input="hello")
+            way(model="gpt-5", **asked)
         return caught.value
 
     return ask
@@ -76,6 +75,10 @@ def test_the_content_filter_says_what_it_has_found(asks):
     assert body["innererror"]["code"] == "ResponsibleAIPolicyViolation"
     assert body["innererror"]["content_filter_result"]["violence"] == {"filtered": True, "severity": "medium"}
     assert (body["param"], body["status"], body["type"]) == ("prompt", 400, None)
+
+
+def test_too_long_a_history_is_named_as_each_wire_names_it(asks):
+    assert [asks(wire, "context_length_exceeded").param for wire in ("chat", "responses")] == ["messages", "input"]
 
 
 def test_a_rate_limit_says_when_it_is_over(asks):

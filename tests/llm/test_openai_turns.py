@@ -155,6 +155,21 @@ def test_headers_of_a_good_reply(llm):
     }
 
 
+def test_azure_names_the_model_in_the_path(llm):
+    llm.says("Hi.")
+    url = "https://x.openai.azure.example/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert httpx.post(url, json={"messages": USER}).json()["model"] == "gpt-4o"
+
+
+async def test_the_azure_client(llm):
+    llm.says("Hi.")
+    azure = openai.AsyncAzureOpenAI(
+        api_key="test", azure_endpoint="https://x.openai.azure.example", api_version="2024-10-21", max_retries=0
+    )
+    reply = await azure.chat.completions.create(model="mine", messages=USER)
+    assert (reply.model, reply.choices[0].message.content) == ("mine", "Hi.")
+
+
 def test_parallel_calls_go_back_and_forth(llm):
     llm.says([call("lookup", order=1), call("lookup", order=2)], "Both are there.")
     first = SYNC.chat.completions.create(model="gpt-5", messages=USER).choices[0].message

@@ -163,7 +163,9 @@ def test_an_input_that_cannot_be_sent_is_refused_and_its_twin_is_not(llm, case):
 
 
 def test_an_item_of_no_known_type():
-    with pytest.raises(BadRequest, match="Invalid value: 'tool_call'. Supported values are: 'additional_tools'") as bad:
+    with pytest.raises(
+        BadRequest, match=r"Invalid value: 'tool_call'. Supported values are: 'additional_tools'"
+    ) as bad:
         decode(input=[{"type": "tool_call"}])
     assert bad.value.param == "input[0].type"
     assert decode(input=[{"type": "item_reference", "id": "msg_1"}, {"type": "web_search_call", "id": "ws_1"}])

@@ -39,10 +39,15 @@ def test_texts_that_share_words_are_near_each_other(llm):
     assert cosine(asked, near) > 0.8 > 0.3 > abs(cosine(asked, far))
 
 
-async def test_both_encodings_say_the_same(llm):
+async def test_an_async_client(llm):
+    reply = await ASYNC.embeddings.create(model=SMALL, input="hello")
+    assert reply.data[0].embedding == vectors("hello")[0]
+
+
+def test_both_encodings_say_the_same(llm):
     """The SDK asks for base64 where it is not told, and decodes it itself."""
-    coded = await ASYNC.embeddings.create(model=SMALL, input="hello")
-    plain = await ASYNC.embeddings.create(model=SMALL, input="hello", encoding_format="float")
+    coded = SYNC.embeddings.create(model=SMALL, input="hello")
+    plain = SYNC.embeddings.create(model=SMALL, input="hello", encoding_format="float")
     assert coded.data[0].embedding == plain.data[0].embedding
     raw = httpx.post(URL, json={"model": SMALL, "input": "hello", "encoding_format": "base64"}).json()
     said = base64.b64decode(raw["data"][0]["embedding"])
