@@ -148,7 +148,7 @@ def _check_format(said: dict[str, Any], messages: list[dict[str, Any]]) -> None:
         if not schema.get("name"):
             raise missing("response_format.json_schema.name")
         if schema.get("strict") is True:
-            check_schema(schema["name"], schema.get("schema"), "response_format")
+            check_schema(f"response_format '{schema['name']}'", schema.get("schema"), "response_format")
 
 
 def _message(said: dict[str, Any]) -> Message:

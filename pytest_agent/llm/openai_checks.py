@@ -218,6 +218,9 @@ def check_tools(data: Mapping[str, Any], *, nested: bool, about_nothing: bool) -
                 raise wrong_type(place, "an object", function)
             check_name(f"{place}.name", function.get("name"))
             check_types(function, {"description": STRING, "parameters": OBJECT, "strict": BOOLEAN}, f"{place}.")
+            if function.get("strict") is True:
+                what, param = f"function '{function['name']}'", f"{place}.parameters"
+                check_schema(what, function.get("parameters"), param, "invalid_function_parameters")
     _check_choice(data, nested=nested)
     if about_nothing and not tools:
         for name in ("tool_choice", "parallel_tool_calls"):
@@ -244,10 +247,10 @@ def _check_choice(data: Mapping[str, Any], *, nested: bool) -> None:
         raise BadRequest("Tool choice 'function' not found in 'tools' parameter.", "tool_choice")
 
 
-def check_schema(name: str, schema: object, param: str) -> None:
+def check_schema(what: str, schema: object, param: str, code: str | None = None) -> None:
     """Raise BadRequest for a schema that the strict form of structured output does not take."""
     for path, problem in _problems(schema, ()):
-        raise BadRequest(f"Invalid schema for response_format '{name}': In context={path!r}, {problem}", param)
+        raise BadRequest(f"Invalid schema for {what}: In context={path!r}, {problem}", param, code)
 
 
 def _problems(schema: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

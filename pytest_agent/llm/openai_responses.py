@@ -131,7 +131,7 @@ def _check_format(data: Mapping[str, Any]) -> None:
             if not said.get(name):
                 raise missing(f"text.format.{name}")
         if said.get("strict") is True:
-            check_schema(said["name"], said["schema"], "text.format.schema")
+            check_schema(f"response_format '{said['name']}'", said["schema"], "text.format.schema")
 
 
 def _frame(data: Mapping[str, Any], n: int) -> dict[str, Any]:

@@ -16,6 +16,10 @@ def flat(name="lookup", **more):
     return {"type": "function", "name": name, "parameters": {"type": "object"}, **more}
 
 
+def within(inner):
+    return {**STRICT, "properties": {"a": {"type": "array", "items": inner}}}
+
+
 def schema(**changes):
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": {**STRICT, **changes}}}
 
@@ -100,6 +104,14 @@ CHAT = {
         "tools[0].function.name",
         "string_above_max_length",
         {"tools": [tool("x" * 64)]},
+    ),
+    "a strict tool that is open inside": (
+        {"tools": [tool(strict=True, parameters=within({**STRICT, "additionalProperties": True}))]},
+        "Invalid schema for function 'lookup': In context=('properties', 'a', 'items'), 'additionalProperties' is "
+        "required to be supplied and to be false.",
+        "tools[0].function.parameters",
+        "invalid_function_parameters",
+        {"tools": [tool(strict=True, parameters=within(STRICT))]},
     ),
     "a choice that is no tool": (
         {"tools": [tool()], "tool_choice": {"type": "function", "function": {"name": "other"}}},
