@@ -109,6 +109,15 @@ class ModelReplied(Event):
     heard: bool
 
 
+@_event("service_answered")
+class ServiceAnswered(Event):
+    """A route of a provider that needs no script was asked: embeddings, the list of models. It is no model call."""
+
+    service: str
+    path: str
+    status: int
+
+
 @_event("tool_called")
 class ToolCalled(Event):
     """A tool was invoked. `problem` says why the call was not valid, or is None."""

@@ -16,6 +16,7 @@ from pytest_agent.trace import (
     ModelRequested,
     OutcomeClaimed,
     RunAborted,
+    ServiceAnswered,
     StoreCommitted,
     ToolCalled,
     ToolReplied,
@@ -50,6 +51,8 @@ def _say(event: Event) -> str | None:
             return f"{event.site}  asked, {len(event.messages)} message(s)"
         case ModelReplied():
             return f"{event.site}  {_reply(event)}"
+        case ServiceAnswered():
+            return f"{event.service}  answered {event.status}"
         case ToolCalled():
             bad = f"  NOT VALID: {event.problem}" if event.problem else ""
             return f"{event.site}  called {json.dumps(event.arguments, default=repr)}{bad}"

@@ -88,6 +88,8 @@ def _kept(evidence: Evidence, texts: set[str]) -> Iterator[tuple[str, str]]:
 def _assistant(request: ModelRequested) -> Iterator[tuple[str, set[str]]]:
     """The text and the ids of the calls of each message of the model in a history."""
     for message in request.messages:
+        if message.get("type") == "function_call":
+            yield "", {str(message.get("call_id"))}
         if message.get("role") != "assistant":
             continue
         content = message.get("content")

@@ -18,7 +18,7 @@ from pytest_agent.llm.prices import Prices, shipped
 from pytest_agent.llm.record import Delivery as Delivery
 from pytest_agent.llm.record import requested
 from pytest_agent.llm.reply import Reply
-from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest
 from pytest_agent.llm.rules import Rule
 from pytest_agent.llm.script import Script
 from pytest_agent.llm.scripts import Scripts
@@ -26,7 +26,7 @@ from pytest_agent.llm.spoken import speak
 from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import Said
 from pytest_agent.llm.usage import Spent, total
-from pytest_agent.trace import ModelRequested, ToolReplied
+from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied
 
 MOST_CHARACTERS = 800_000
 """Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
@@ -36,6 +36,9 @@ MOST_REFUSED = 200
 
 MOST_CALLS = 10_000
 """Logical calls of one conversation after which a run is ended."""
+
+MOST_SERVED = 20_000
+"""Requests that need no script, after which a run is ended."""
 
 
 class ScriptedModel(Told):
@@ -55,6 +58,7 @@ class ScriptedModel(Told):
         self._pace: Pace | None = None
         self._open: list[Delivery] = []
         self._refused = 0
+        self._served = 0
         self._lock = threading.RLock()  # agents ask from several threads at once
         self.prices: Prices = shipped()
         """What tokens cost from now on: `llm.prices = llm.prices.with_overrides({"my-model": {...}})`."""
@@ -136,6 +140,17 @@ class ScriptedModel(Told):
         with self._lock:
             name = self._scripts.of(wire)
             return self._deliver(dataclasses.replace(request, conversation=name) if name else request, wire)
+
+    def serve(self, service: Service, wire: WireRequest) -> Reply:
+        """The reply of a route that needs no script. It is on record, and no model call."""
+        self._seams.check_alive()
+        reply = service.answer(wire)
+        with self._lock:
+            self._served += 1
+            if self._served > MOST_SERVED:
+                raise RunAbort("runaway", f"the agent has asked for {service.name} and the like {MOST_SERVED} times")
+            self._seams.trace.append(ServiceAnswered(service=service.name, path=wire.path, status=reply.status))
+        return reply
 
     def record_delivery(self, delivery: Delivery, end: str) -> None:
         """Write what arrived of a reply."""

@@ -269,6 +269,16 @@ WRONG = [
         ),
         "a call of the cut turn of llm#1",
     ),
+    (
+        "I8",
+        "a cut call kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0", "name": "refund"}]),
+        ),
+        "a call of the cut turn of llm#1",
+    ),
     ("I8", "success on a cut turn", ev(asked(1), CUT, claim()), "was taken for the whole answer"),
     (
         "I8",
