@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pytest_agent.llm.anthropic_messages import AnthropicMessages
+from pytest_agent.llm.anthropic_tokens import AnthropicTokens
 from pytest_agent.llm.openai_chat import OpenAIChat
 from pytest_agent.llm.request import Codec, Service
 
 CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
-SERVICES: tuple[Service, ...] = ()
+SERVICES: tuple[Service, ...] = (AnthropicTokens(),)
 
 
 def codec_for(method: str, path: str) -> Codec | None:
