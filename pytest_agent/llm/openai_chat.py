@@ -182,7 +182,7 @@ def _message(said: dict[str, Any]) -> Message:
         calls=tuple(
             ToolCall(str(function.get("name")), str(function.get("arguments")), call.get("id"))
             for call, function in zip(calls or (), functions, strict=False)
-            if isinstance(function, dict)
+            if isinstance(function, dict) and "name" in function
         ),
         call_id=said.get("tool_call_id"),
         name=said.get("name"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pytest_agent.llm.anthropic_messages import AnthropicMessages
 from pytest_agent.llm.anthropic_tokens import AnthropicTokens
+from pytest_agent.llm.gemini import Gemini
+from pytest_agent.llm.gemini_services import GeminiModels, GeminiTokens
 from pytest_agent.llm.openai_chat import OpenAIChat
 from pytest_agent.llm.request import Codec, Service
 
-CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
-SERVICES: tuple[Service, ...] = (AnthropicTokens(),)
+CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages(), Gemini())
+SERVICES: tuple[Service, ...] = (AnthropicTokens(), GeminiTokens(), GeminiModels())
 
 
 def codec_for(method: str, path: str) -> Codec | None:

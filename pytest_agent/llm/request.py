@@ -66,7 +66,7 @@ class ModelRequest:
         if not self.messages:
             return "(no messages)"
         last = self.messages[-1]
-        return f"{last.get('role', '?')}: {str(last.get('content'))[:120]}"
+        return f"{last.get('role', '?')}: {str(last.get('content', last.get('parts')))[:120]}"
 
 
 class Codec(Protocol):
