@@ -14,6 +14,7 @@ from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.guard import unanswered
 from pytest_agent.llm.calls import LogicalCall
+from pytest_agent.llm.refused import refused
 from pytest_agent.llm.reply import Chunk, Delta, Reply
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
 from pytest_agent.llm.script import Script
@@ -90,13 +91,15 @@ class ScriptedModel:
         try:
             request = codec.decode(wire)
         except BadRequest as error:
-            return self._refuse(error, codec.refuse(error))
+            return self._refuse(codec, wire, error, codec.refuse(error))
         if len(wire.body) > MOST_CHARACTERS:
-            return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
+            too_long = BadRequest("it is too long for the context")
+            return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:
             return self._deliver(request)
 
-    def _refuse(self, error: object, reply: Reply) -> Reply:
+    def _refuse(self, codec: Codec, wire: WireRequest, error: BadRequest, reply: Reply) -> Reply:
+        self._seams.trace.append(refused(codec, error, reply, wire))
         self._refused += 1
         if self._refused > MOST_REFUSED:
             raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
