@@ -224,14 +224,16 @@ def _asked(content: list[dict[str, Any]], where: str, known: set[str]) -> Iterat
 
 
 def _check_pairs(asked: tuple[str, ...], messages: list[Any], index: int) -> None:
-    """The turn that begins at `index` answers each call of the turn before it once, and no other."""
-    role, results = messages[index].get("role"), []
-    for place, message in enumerate(messages[index:], index):
+    """The turn that begins at `index` answers each call of the turn before it once, first of all, and no other."""
+    role, results, late = messages[index].get("role"), [], False
+    for place in range(index, len(messages)):
+        message = messages[place]
         if not isinstance(message, dict) or message.get("role") != role:
             break
         content = message.get("content")
-        for at, block in enumerate(content if isinstance(content, list) else ()):
+        for at, block in enumerate(content if isinstance(content, list) else [content]):
             if not isinstance(block, dict) or block.get("type") != "tool_result":
+                late = True
                 continue
             id_, where = block.get("tool_use_id"), f"messages.{place}"
             if role != "user":
@@ -245,7 +247,8 @@ def _check_pairs(asked: tuple[str, ...], messages: list[Any], index: int) -> Non
             if id_ in results:
                 said = f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {id_}"
                 _history(f"{where}.content.{at}: {said}", where)
-            results.append(id_)
+            if not late:
+                results.append(id_)
     missing = tuple(id_ for id_ in asked if id_ not in results)
     if missing:
         _unanswered(missing, index - 1)

@@ -111,8 +111,8 @@ class Gemini:
             return self._reply([Chunk(dump({"promptFeedback": {"blockReason": "SAFETY"}, **tail}), terminal=True)])
         if not request.stream:
             deltas = tuple(piece.delta for piece in said if piece.delta is not None)
-            parts = _joined([piece.part for piece in said])
-            return self._reply([Chunk(dump({**_candidate(parts, finish), **tail}), terminal=True, deltas=deltas)])
+            last = _candidate([piece.part for piece in said], finish)
+            return self._reply([Chunk(dump({**last, **tail}), terminal=True, deltas=deltas)])
         head = {"modelVersion": request.model, "responseId": f"resp_{n}"}
         chunks = [
             Chunk(dump({**_candidate([piece.part], {}), **head}), deltas=() if piece.delta is None else (piece.delta,))
@@ -155,10 +155,9 @@ class Gemini:
 
 
 def _said(turn: Turn, request: ModelRequest, n: int) -> tuple[list[_Said], dict[str, str]]:
-    """The pieces of a turn and how it finishes."""
-    said = [_Said({"text": piece, "thought": True}) for piece in WORDS.findall(turn.reasoning or "")]
-    text = turn.refusal or turn.text or ""
-    said += [_Said({"text": piece}, Delta(text=piece)) for piece in WORDS.findall(text)]
+    """The pieces of a turn, which are its parts where it is not streamed, and how it finishes."""
+    said = [_Said({"text": piece, "thought": True}) for piece in _pieces(turn.reasoning, request)]
+    said += [_Said({"text": piece}, Delta(text=piece)) for piece in _pieces(turn.refusal or turn.text, request)]
     finish = {"finishReason": _STOPS[turn.stop_reason]}
     whole = [(place, call, args) for place, call in enumerate(turn.calls) if (args := _args(call)) is not None]
     if len(whole) < len(turn.calls) and finish["finishReason"] != "MAX_TOKENS":
@@ -174,6 +173,10 @@ def _said(turn: Turn, request: ModelRequest, n: int) -> tuple[list[_Said], dict[
     return said, finish
 
 
+def _pieces(text: str | None, request: ModelRequest) -> list[str]:
+    return [] if not text else WORDS.findall(text) if request.stream else [text]
+
+
 def _args(call: ToolCall) -> dict[str, Any] | None:
     """The arguments as the object that this wire has; None where they are none."""
     try:
@@ -186,17 +189,6 @@ def _args(call: ToolCall) -> dict[str, Any] | None:
 def _candidate(parts: list[dict[str, Any]], finish: dict[str, str]) -> dict[str, Any]:
     content = {"parts": parts, "role": "model"} if parts else {"role": "model"}
     return {"candidates": [{"content": content, **finish, "index": 0}]}
-
-
-def _joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parts of a whole reply: pieces of one text, or of one thought, are one part."""
-    made: list[dict[str, Any]] = []
-    for part in parts:
-        if made and "text" in part and "text" in made[-1] and part.get("thought") == made[-1].get("thought"):
-            made[-1] = made[-1] | {"text": made[-1]["text"] + part["text"]}
-        else:
-            made.append(part)
-    return made
 
 
 def _usage(used: Usage) -> dict[str, int]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from pytest_agent.llm.gemini_wire import field, listed
+from pytest_agent.llm.gemini_wire import field, listed, snake
 from pytest_agent.llm.request import BadRequest, WireRequest
 from pytest_agent.llm.strict_json import NotJson, read_json
 
@@ -50,10 +50,14 @@ _RESPONSE_FIRST = "Please ensure that function response turn comes immediately a
 
 def _both(names: str) -> frozenset[str]:
     """Each name in both spellings."""
-    return frozenset(spelled for name in names.split() for spelled in (name, re.sub(r"([A-Z])", r"_\1", name).lower()))
+    return frozenset(spelled for name in names.split() for spelled in (name, snake(name)))
 
 
-_KNOWN = {names: _both(names) for names in (_TOP, _CONFIG, _PART, "parts role")}
+_KNOWN = {names: _both(names) for names in (_TOP, _CONFIG, _PART, _DATA, "parts role")}
+_FUNCTIONS = (
+    ("functionCall", "function_call", "args"),
+    ("functionResponse", "function_response", "response"),
+)
 
 
 def read_json_object(wire: WireRequest) -> dict[str, Any]:
@@ -108,21 +112,20 @@ def _check_part(part: object, path: str, where: str) -> None:
     _message(part, path, about_history=True)
     if not isinstance(part, dict):
         return
-    _no_stranger(part, _PART, path)
-    given = [name for name in _DATA.split() if field(part, name) is not None]
-    if not given:
+    if not part.keys() <= _KNOWN[_PART]:
+        _no_stranger(part, _PART, path)
+    if part.keys().isdisjoint(_KNOWN[_DATA]):
         said = f"* GenerateContentRequest.{path}.data: required oneof field 'data' must have one initialized field\n"
         _history(said, where)
-    if "text" in given and not isinstance(part["text"], str):
+    if not isinstance(part.get("text", ""), str):
         _history(f"Invalid value at '{path}.text' (TYPE_STRING), {part['text']!r}", where)
-    for name, spelled in (("functionCall", "function_call"), ("functionResponse", "function_response")):
+    for name, spelled, inner in _FUNCTIONS:
         said = field(part, name)
         if said is None:
             continue
         _message(said, f"{path}.{spelled}", about_history=True)
         if not said.get("name"):
             _history(f"* GenerateContentRequest.{path}.{spelled}.name: Name cannot be empty.\n", where)
-        inner = "args" if name == "functionCall" else "response"
         if said.get(inner) is not None:
             _message(said[inner], f"{path}.{spelled}.{inner}", about_history=True)
 

@@ -34,11 +34,12 @@ def version_of(path: str) -> str:
 
 def field(data: Mapping[str, Any], name: str) -> Any:
     """A field under its camelCase name or the same in snake_case, both of which the provider reads; None without it."""
-    return data[name] if name in data else data.get(_snake(name))
+    return data[name] if name in data else data.get(snake(name))
 
 
 @cache
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """The name of a field in snake_case."""
     return _UPPER.sub(r"_\1", name).lower()
 
 

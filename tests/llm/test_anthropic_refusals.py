@@ -55,6 +55,12 @@ HISTORIES = [
     ("none of two results", [USER, model(use("a"), use("b")), USER], f"{UNANSWERED}a, b. "),
     ("a call at the end", [USER, model(use("a"))], f"messages.1: {UNANSWERED}a. "),
     ("a result too late", [USER, model(use("a")), USER, model(text("x")), results("a")], f"messages.1: {UNANSWERED}a."),
+    (
+        "text before the result",
+        [USER, model(use("a")), {"role": "user", "content": [text("Here:"), *results("a")["content"]]}],
+        f"messages.1: {UNANSWERED}a. ",
+    ),
+    ("a message before that of the result", [USER, model(use("a")), USER, results("a")], f"messages.1: {UNANSWERED}a."),
     ("a result without a call", [USER, model(text("x")), results("a")], f"messages.2.content.0: {UNASKED}a. Each"),
     ("a result that comes first", [results("a")], f"messages.0.content.0: {UNASKED}a. "),
     ("a result of another call", [USER, model(use("a")), results("a", "z")], f"messages.2.content.1: {UNASKED}z. "),
