@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from pytest_agent.llm.request import BadRequest, WireRequest
 from pytest_agent.llm.strict_json import NotJson, read_json
 
-# fmt: off: one name a line would be longer than the rest of the file
 _KNOWN = frozenset(
     {
         "billing_policy",
@@ -48,7 +47,6 @@ _KNOWN = frozenset(
         "workspace_id",
     }
 )
-# fmt: on
 _KINDS: dict[str, tuple[type, str]] = {
     "model": (str, "string"),
     "messages": (list, "list"),

@@ -14,6 +14,7 @@ from pytest_agent.faults.effects.provider_error import ProviderError
 from pytest_agent.faults.seams import Armed
 from pytest_agent.llm.anthropic_messages import AnthropicMessages
 from pytest_agent.llm.anthropic_tokens import AnthropicTokens
+from pytest_agent.llm.protocols import service_for
 from pytest_agent.llm.reply import RetryAfter
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.trace import ModelReplied
@@ -225,10 +226,10 @@ def test_an_error_in_a_stream_is_raised_with_status_200(run_under):
     assert caught.value.status_code == 200
 
 
-def counting(status=200):
+def counting():
     def handler(request):
         wire = WireRequest(request.method, request.url.path, request.headers, request.content)
-        assert AnthropicTokens().matches(wire.method, wire.path)
+        assert service_for(wire.method, wire.path).name == AnthropicTokens.name
         reply = AnthropicTokens().answer(wire)
         return httpx2.Response(reply.status, headers=list(reply.headers), content=reply.chunks[0].data)
 
@@ -241,6 +242,15 @@ def test_tokens_are_counted_as_they_are_billed(run_under):
     run.llm.says("Hi.")
     counted = counting().messages.count_tokens(model="claude-5", messages=USER).input_tokens
     assert counted == plain(run).usage.input_tokens > 0
+
+
+def test_a_large_image_is_not_a_long_text(run_under):
+    run = run_under()
+    run.llm.says("A cat.")
+    image = {"type": "base64", "media_type": "image/png", "data": "A" * 1_200_000}
+    assert plain(run, messages=[{"role": "user", "content": [{"type": "image", "source": image}]}]).id == "msg_1"
+    with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
+        plain(run, messages=[{"role": "user", "content": "A" * 1_200_000}])
 
 
 def test_what_could_not_be_sent_is_not_counted():

@@ -250,6 +250,12 @@ def test_what_is_said_of_a_request(run_under):
     assert [next(iter(part)) for part in asked.messages[0]["parts"]] == ["inlineData", "text"]
 
 
+def test_a_large_image_is_not_a_long_text(run_under):
+    run = run_under()
+    run.llm.says("A cat.")
+    assert plain(run, [types.Part.from_bytes(data=b"\0" * 900_000, mime_type="image/png")]).text == "A cat."
+
+
 @pytest.mark.parametrize("spelled", ["systemInstruction", "system_instruction"])
 def test_both_spellings_of_a_field(run_under, spelled):
     run = run_under()
