@@ -12,6 +12,7 @@ from pytest_agent.trace import (
     Event,
     EventDelivered,
     FaultApplied,
+    ModelRefused,
     ModelReplied,
     ModelRequested,
     OutcomeClaimed,
@@ -49,6 +50,8 @@ def _say(event: Event) -> str | None:
     match event:
         case ModelRequested():
             return f"{event.site}  asked, {len(event.messages)} message(s)"
+        case ModelRefused():
+            return f"a request was refused, {event.status}: {event.message}"
         case ModelReplied():
             return f"{event.site}  {_reply(event)}"
         case ServiceAnswered():

@@ -17,6 +17,7 @@ from pytest_agent.llm.pace import Pace
 from pytest_agent.llm.prices import Prices, shipped
 from pytest_agent.llm.record import Delivery as Delivery
 from pytest_agent.llm.record import requested
+from pytest_agent.llm.refused import refused
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest
 from pytest_agent.llm.rules import Rule
@@ -29,7 +30,7 @@ from pytest_agent.llm.usage import Spent, total
 from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied
 
 MOST_CHARACTERS = 800_000
-"""Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
+"""Of the text in a request, after which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
@@ -134,9 +135,10 @@ class ScriptedModel(Told):
         try:
             request = codec.decode(wire)
         except BadRequest as error:
-            return self._refuse(error, codec.refuse(error))
-        if len(wire.body) > MOST_CHARACTERS:
-            return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
+            return self._refuse(codec, wire, error, codec.refuse(error))
+        if len(wire.body) > MOST_CHARACTERS and _characters(request) > MOST_CHARACTERS:
+            too_long = BadRequest("it is too long for the context")
+            return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:
             name = self._scripts.of(wire)
             return self._deliver(dataclasses.replace(request, conversation=name) if name else request, wire)
@@ -189,7 +191,8 @@ class ScriptedModel(Told):
         if lines:
             raise LeftoverTurns("\n".join(lines))
 
-    def _refuse(self, error: object, reply: Reply) -> Reply:
+    def _refuse(self, codec: Codec, wire: WireRequest, error: BadRequest, reply: Reply) -> Reply:
+        self._seams.trace.append(refused(codec, error, reply, wire))
         self._refused += 1
         if self._refused > MOST_REFUSED:
             raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
@@ -215,3 +218,8 @@ class ScriptedModel(Told):
         delivery = Delivery(self, site, line.call, spoken.reply)
         self._open.append(delivery)
         return delivery
+
+
+def _characters(request: ModelRequest) -> int:
+    """How much text the history has. Images and files are counted by no provider by their bytes."""
+    return sum(len(said.text) + sum(len(call.arguments) for call in said.calls) for said in request.history)

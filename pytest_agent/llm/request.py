@@ -67,7 +67,7 @@ class ModelRequest:
             return "(no messages)"
         last = self.messages[-1]
         # An item of OpenAI Responses need be no message: a call, or its output.
-        said = last.get("content", last.get("output"))
+        said = last.get("content", last.get("parts", last.get("output")))
         return f"{last.get('role') or last.get('type', '?')}: {str(said)[:120]}"
 
 

@@ -100,8 +100,10 @@ def test_keep_alives_of_anthropic_are_pings(run_under):
     run = run_under("stream-keepalive(after=1, times=2)@llm")
     run.llm.says("Hi.")
     with run.inside():
-        body = httpx.post("https://llm.example/v1/messages", json={**ASK, "stream": True}).content
-    assert body.count(b'event: ping\ndata: {"type":"ping"}\n\n') == 2
+        sent = {**ASK, "stream": True}
+        headers = {"anthropic-version": "2023-06-01"}
+        body = httpx.post("https://llm.example/v1/messages", json=sent, headers=headers).content
+    assert body.count(b'event: ping\ndata: {"type":"ping"}\n\n') == 2 + 1  # every stream has one of its own
 
 
 def test_keep_alives_and_then_the_rest(run_under):

@@ -39,7 +39,9 @@ class ArgumentPieces(LlmEffect):
     def _cut(self, chunk: Chunk, text: str) -> list[Chunk]:
         size = self.size or len(text)
         old = json.dumps(chunk.deltas[0].arguments, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        head, _, tail = chunk.data.rpartition(old)
+        head, found, tail = chunk.data.rpartition(old)
+        if not found:  # a wire that has arguments as an object, which comes whole
+            return [chunk]
         return [
             dataclasses.replace(
                 chunk,
