@@ -69,6 +69,15 @@ class ScriptedModel:
         """
         self._script.says(*turns)
 
+    def new_conversation(self) -> None:
+        """Begin anew, for the next task of an agent: turns that the last one should have asked for are not said in it.
+
+        Raises LeftoverTurns where such are left and no fault has struck.
+        """
+        if not self._seams.faulted:
+            self.check_leftover()
+        self._script.begin()
+
     @property
     def has_script(self) -> bool:
         """Whether the model has been told to say anything."""

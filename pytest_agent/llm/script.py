@@ -41,6 +41,11 @@ class Script:
         self.turns: list[Turn] = []
         self.book = CallBook()
         self._repeats: dict[int, int] = {}
+        self._begins = 0
+
+    def begin(self) -> None:
+        """A new conversation: what comes is heard next, and nothing of before is said in it."""
+        self._begins = len(self.turns)
 
     def says(self, *said: Said) -> None:
         """Append turns. Raises TypeError for what a model cannot say."""
@@ -62,13 +67,13 @@ class Script:
     def snapshot(self) -> dict[str, Any]:
         """How far the conversation has come, as JSON data."""
         calls = [{**asdict(call), "tools_failed": sorted(call.tools_failed)} for call in self.book.calls]
-        return {"calls": calls, "repeats": sorted(self._repeats.items())}
+        return {"calls": calls, "repeats": sorted(self._repeats.items()), "begins": self._begins}
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from there, with the same turns. A reply that was under way was never heard."""
         for call in data["calls"]:
             self.book.calls.append(LogicalCall(**{**call, "tools_failed": set(call["tools_failed"]), "flowing": False}))
-        self._repeats = dict(data["repeats"])
+        self._repeats, self._begins = dict(data["repeats"]), data["begins"]
 
     @property
     def leftover(self) -> list[Turn]:
@@ -80,8 +85,8 @@ class Script:
         if not self.book.calls:
             return 0
         last = self.book.calls[-1]
-        if not faulted:
-            return last.turn + 1
+        if not faulted or last.turn < self._begins:
+            return max(last.turn + 1, self._begins)
         again = not last.heard or bool(last.tools_failed)
         if again and self._repeats.get(last.turn, 0) < REPEATS:
             self._repeats[last.turn] = self._repeats.get(last.turn, 0) + 1
