@@ -97,6 +97,16 @@ class ScriptedModel(Told):
         """How fast turns arrive that have no pace of their own; None is at once."""
         self._pace = pace
 
+    def new_conversation(self) -> None:
+        """Begin anew, for the next task of an agent: turns that the last one should have asked for are not said in it.
+
+        Raises LeftoverTurns where such are left and no fault has struck.
+        """
+        if not self._seams.faulted:
+            self.check_leftover()
+        for script in self._scripts:
+            script.begin()
+
     @property
     def has_script(self) -> bool:
         """Whether the model has been told to say anything."""
