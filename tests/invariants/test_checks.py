@@ -432,6 +432,16 @@ RIGHT = [
     ("I8", "a whole turn", ev(*CLEAN)),
     (
         "I8",
+        "a call of the whole turn kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(1, 2, calls=["refund"]),
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0_2", "name": "refund"}]),
+        ),
+    ),
+    (
+        "I8",
         "cut, and asked again",
         ev(
             asked(1),

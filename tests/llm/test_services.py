@@ -10,6 +10,7 @@ import openai
 import pytest
 import respx
 
+from pytest_agent.errors import RunAbort
 from pytest_agent.llm.openai_embeddings import embed
 from pytest_agent.trace import ModelRequested, ServiceAnswered
 
@@ -165,3 +166,12 @@ def test_other_paths_are_nobodys(run_under):
     with run.inside(), pytest.raises(httpx.ConnectError, match=r"answers POST .../chat/completions, .../responses and"):
         httpx.get("https://hub.example/api/models")
     assert not list(run.trace.of(ServiceAnswered))
+
+
+def test_an_agent_that_asks_without_end_is_ended(run_under, monkeypatch):
+    monkeypatch.setattr("pytest_agent.llm.model.MOST_SERVED", 3)
+    run = run_under()
+    with run.inside(), pytest.raises(RunAbort, match="list of models and the like 3 times"):
+        for _ in range(9):
+            httpx.get("https://llm.example/v1/models")
+    assert len(list(run.trace.of(ServiceAnswered))) == 3
