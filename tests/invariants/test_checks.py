@@ -312,6 +312,17 @@ WRONG = [
     ),
     (
         "I8",
+        "attempts glued in a history of Gemini's",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 isOrder 7 is paid."}]}]),
+        ),
+        "the history of llm#2 joins several attempts of llm#1",
+    ),
+    (
+        "I8",
         "attempts glued in the answer",
         ev(asked(1), CUT, turn(1, 2, text="Order 7 is paid."), claim(detail="'Order 7 isOrder 7 is paid.'")),
         "the answer joins several attempts of llm#1",
@@ -489,6 +500,16 @@ RIGHT = [
         "I8",
         "the user quotes the cut text",
         ev(asked(1), CUT, turn(2, text="x", history=[{"role": "user", "content": "Order 7 is"}])),
+    ),
+    (
+        "I8",
+        "a thought of Gemini's is no text",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 is", "thought": True}]}]),
+        ),
     ),
     ("I8", "an honest failure on a cut turn", ev(asked(1), CUT, claim("failed"))),
     (
