@@ -18,8 +18,12 @@ def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
     """The file and what it says. Raises UsageError with file, line and the edit to make."""
     file = read_yaml(path, shown)
     scenario = file.validate(Scenario)
+    ids: set[str] = set()
     for place, task in scenario.tasks():
         _check_task(file, scenario, place, task)
+        if task.id in ids:
+            raise file.error((*place, "id"), f"a task before has the id {task.id!r} already; give this one another")
+        ids.add(task.id)
     catalogue = load_catalogue()
     for index, pattern in enumerate(scenario.faults):
         try:
@@ -59,6 +63,9 @@ def _check_task(file: YamlFile, scenario: Scenario, place: Place, task: TaskPart
     if task.expect not in OUTCOMES:
         hint = did_you_mean(task.expect, OUTCOMES)
         raise file.error((*place, "expect"), f"unknown outcome {task.expect!r}.{hint}")
+    for index, row in enumerate(task.reports):
+        if not isinstance(row.get("kind"), str):
+            raise file.error((*place, "reports", index), "a report has a 'kind', such as breaker; add it")
 
 
 def _unknown_tool(name: str, scenario: Scenario) -> str:

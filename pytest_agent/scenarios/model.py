@@ -137,13 +137,6 @@ class TaskPart(_Part):
     path: list[str] = Field(default_factory=list)
     reports: list[dict[str, Any]] = Field(default_factory=list)
 
-    @field_validator("reports")
-    @classmethod
-    def _has_a_kind(cls, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if any(str(row.get("kind", "")).strip() == "" for row in rows):
-            raise ValueError("every report has a 'kind', such as breaker; add it")
-        return rows
-
 
 class NextPart(TaskPart):
     """A task that is given to the agent when the one before has ended, `after_s` virtual seconds later."""
@@ -167,13 +160,6 @@ class Scenario(TaskPart):
     budgets: BudgetPart = BudgetPart()
     faults: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     must_recover: bool = False
-
-    @model_validator(mode="after")
-    def _ids_are_different(self) -> Self:
-        ids = [task.id for _, task in self.tasks()]
-        if len(set(ids)) < len(ids):
-            raise ValueError(f"every task has an 'id' of its own, and these are {', '.join(ids)}; change one")
-        return self
 
     def tasks(self) -> Iterator[tuple[Place, TaskPart]]:
         """The tasks in order, and where each stands in the file."""

@@ -7,6 +7,7 @@ import pytest
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
+    AgentStarted,
     EffectCommitted,
     FaultApplied,
     ModelRefused,
@@ -115,6 +116,10 @@ def used(n=1, attempt=1, *, status="ok", effect=True, **more):
         *done,
         replied(n, attempt, tool=tool, status=status),
     ]
+
+
+def began():
+    return AgentStarted(life=1, description={"workflow": "refund@1"})
 
 
 def claim(outcome="success", *, cause=None, crash=False, detail="returned"):
@@ -403,6 +408,14 @@ RIGHT = [
     ("I3", "a failure on a cut turn", ev(asked(1), CUT, claim("failed"))),
     ("I4", "an end", ev(*CLEAN)),
     ("I6", "one attempt", ev(refused(1), struck(), claim("failed"), faults=["insufficient-quota"])),
+    (
+        "I6",
+        "the next task asks once as well",
+        ev(
+            *(part for n in (1, 2) for part in (began(), refused(n), struck(f"llm#{n}"), claim("failed"))),
+            faults=["insufficient-quota"],
+        ),
+    ),
     (
         "I6",
         "another model instead",
