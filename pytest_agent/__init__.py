@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pytest_agent.clock import Clock
     from pytest_agent.errors import LeftoverTurns, PytestAgentError, UnansweredCall, UsageError
     from pytest_agent.llm.model import ScriptedModel
+    from pytest_agent.llm.pace import Pace
+    from pytest_agent.llm.persona import Persona
+    from pytest_agent.llm.prices import Prices
+    from pytest_agent.llm.request import ModelRequest
     from pytest_agent.llm.turn import ToolCall, Turn, Usage, call
     from pytest_agent.sandbox import Ledger, Sandbox
 
@@ -25,6 +29,10 @@ _HOMES = {
     "Clock": "pytest_agent.clock",
     "Ledger": "pytest_agent.sandbox",
     "LeftoverTurns": "pytest_agent.errors",
+    "ModelRequest": "pytest_agent.llm.request",
+    "Pace": "pytest_agent.llm.pace",
+    "Persona": "pytest_agent.llm.persona",
+    "Prices": "pytest_agent.llm.prices",
     "PytestAgentError": "pytest_agent.errors",
     "RestartableAgent": "pytest_agent.adapters.runner",
     "Sandbox": "pytest_agent.sandbox",
@@ -44,6 +52,10 @@ __all__ = [
     "Clock",
     "Ledger",
     "LeftoverTurns",
+    "ModelRequest",
+    "Pace",
+    "Persona",
+    "Prices",
     "PytestAgentError",
     "RestartableAgent",
     "Sandbox",

@@ -71,7 +71,7 @@ class Run:
         self.clock = Clock()
         self.trace = Trace(self.clock, trace_file)
         self.seams = Seams(self.trace, armed)
-        self.llm = ScriptedModel(self.seams)
+        self.llm = ScriptedModel(self.seams, seed=seed)
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)

@@ -25,6 +25,7 @@ from pytest_agent.clock import VirtualEventLoop
 from pytest_agent.errors import UsageError
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.schedule import Schedule
+from pytest_agent.llm.prices import shipped
 from pytest_agent.run import Run
 from pytest_agent.scenarios.check import find_build, read_scenario
 from pytest_agent.scenarios.model import Scenario
@@ -42,6 +43,8 @@ class Life:
         self._passed = 0
         self._world = folder / "world.json"
         file, self._scenario = _read(scenario)
+        if self._scenario.then:
+            raise file.error(("then",), "real death is for one task; give it a scenario of its own")
         trace = folder / "trace.jsonl"
         later = self._world.exists()
         self._run = Run(
@@ -111,6 +114,7 @@ def main() -> int:
         with contextlib.suppress(UsageError):
             _read(Path(asked["scenario"]))
         shared_http()
+        shipped()
         pid = os.fork()
         if pid == 0:
             os._exit(_live(asked))

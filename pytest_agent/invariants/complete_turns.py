@@ -62,15 +62,15 @@ def _ended_on(reply: ModelReplied, evidence: Evidence) -> str | None:
 
 def _glued(replies: list[ModelReplied], evidence: Evidence, texts: set[str]) -> Iterator[Violation]:
     """Text of two attempts joined into one turn, or into the answer."""
-    attempts: dict[int, list[ModelReplied]] = defaultdict(list)
+    attempts: dict[str, list[ModelReplied]] = defaultdict(list)
     for reply in replies:
-        attempts[reply.call].append(reply)
+        attempts[reply.site.partition("/")[0]].append(reply)
     for call, tries in attempts.items():
         said = [reply.text for reply in tries if reply.text]
         joined = [first + second for first, second in itertools.pairwise(said)]
         where = next((where for where, text in _kept(evidence, texts) if any(part in text for part in joined)), None)
         if where is not None:
-            headline = f"{where} joins several attempts of llm#{call} into one turn"
+            headline = f"{where} joins several attempts of {call} into one turn"
             yield Violation(ID, NAME, headline, tuple(_cut_line(reply) for reply in tries))
 
 
@@ -88,18 +88,25 @@ def _kept(evidence: Evidence, texts: set[str]) -> Iterator[tuple[str, str]]:
 def _assistant(request: ModelRequested) -> Iterator[tuple[str, set[str]]]:
     """The text and the ids of the calls of each message of the model in a history."""
     for message in request.messages:
-        if message.get("role") != "assistant":
+        if message.get("type") == "function_call":
+            yield "", {str(message.get("call_id"))}
+        if message.get("role") not in ("assistant", "model"):
             continue
-        content = message.get("content")
+        content = message.get("content", message.get("parts"))
         parts = content if isinstance(content, list) else [content]
         text = "".join(_text(part) for part in parts)
-        blocks = [*(message.get("tool_calls") or ()), *parts]
+        blocks = [*(message.get("tool_calls") or ()), *parts, *map(_function_call, parts)]
         yield text, {str(block["id"]) for block in blocks if isinstance(block, dict) and block.get("id")}
+
+
+def _function_call(part: object) -> object:
+    """The call in a part of Gemini's, which stands one level deeper than that of the others."""
+    return part.get("functionCall", part.get("function_call")) if isinstance(part, dict) else None
 
 
 def _text(part: object) -> str:
     if isinstance(part, dict):
-        part = part.get("text")
+        part = None if part.get("thought") is True else part.get("text")
     return part if isinstance(part, str) else ""
 
 

@@ -6,53 +6,111 @@ or the SDK says that it retries, or it carries the same idempotency key. Otherwi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pytest_agent.llm.request import ModelRequest
+from pytest_agent.llm.turn import Turn
+
+REMEMBERED = 2_000
+"""Logical calls of one conversation that are kept, so that a long load needs no more memory than a short one."""
 
 
 @dataclass(slots=True)
 class LogicalCall:
-    """One question of the agent. `turn` is the index in the script of what it is told.
+    """One question of the agent, and what it is `told`: None where nothing says anything then.
 
-    `flowing`: a reply that no fault touched is on its way, so that the same question once more is another question,
-    as of an agent that asks for several answers at once. `tools_failed` are the sites whose reply was lost.
+    `turn` is the index of that in the script, `rule` the number of the rule that says it and `place` which of its turns
+    it is; a function's answer has neither. `flowing`: a reply that no fault touched is on its way, so that the same
+    question once more is another question, as of an agent that asks for several answers at once. `tools_failed` are
+    the sites whose reply was lost.
     """
 
     n: int
     body_sha256: str
     idempotency_key: str | None
-    turn: int
+    told: Turn | None = None
+    turn: int | None = None
+    rule: int | None = None
+    place: int = 0
     attempts: int = 1
     answered: bool = False
     heard: bool = False
     flowing: bool = False
     tools_failed: set[str] = field(default_factory=set)
 
+    @property
+    def to_be_said_again(self) -> bool:
+        """Whether the turn did not arrive as it was meant, or the tools that it called have failed."""
+        return not self.heard or bool(self.tools_failed)
+
 
 class CallBook:
     """The logical calls of one conversation, in program order."""
 
     def __init__(self) -> None:
-        self.calls: list[LogicalCall] = []
+        self.count = 0
+        self._calls: OrderedDict[int, LogicalCall] = OrderedDict()
+        self._by_body: dict[str, LogicalCall] = {}
+        self._by_key: dict[str, LogicalCall] = {}
+        self._waiting: dict[str, list[LogicalCall]] = {}
+
+    @property
+    def last(self) -> LogicalCall | None:
+        """The latest call."""
+        return next(reversed(self._calls.values()), None)
 
     def retried(self, request: ModelRequest) -> LogicalCall | None:
         """The earlier call that this request tries again, counted as one more attempt; None for a new call."""
-        found = next((call for call in reversed(self.calls) if self._same(call, request)), None)
-        if found is not None:
-            found.attempts += 1
-        return found
+        found = [self._of_body(request)]
+        if request.idempotency_key is not None:
+            found.append(self._by_key.get(request.idempotency_key))
+        call = max((call for call in found if call is not None), key=lambda call: call.n, default=None)
+        if call is not None:
+            call.attempts += 1
+        return call
 
-    def open(self, request: ModelRequest, turn: int) -> LogicalCall:
-        """A new logical call that is told this turn of the script."""
-        made = LogicalCall(len(self.calls) + 1, request.body_sha256, request.idempotency_key, turn)
-        self.calls.append(made)
-        return made
+    def open(self, request: ModelRequest) -> LogicalCall:
+        """A new logical call."""
+        self.count += 1
+        call = LogicalCall(self.count, request.body_sha256, request.idempotency_key)
+        self._keep(call)
+        if len(self._calls) > REMEMBERED:
+            self._forget()
+        return call
 
-    @staticmethod
-    def _same(call: LogicalCall, request: ModelRequest) -> bool:
-        if request.idempotency_key is not None and request.idempotency_key == call.idempotency_key:
-            return True
-        if call.body_sha256 != request.body_sha256:
-            return False
-        return request.retry_count > 0 or not (call.answered or call.flowing)
+    def snapshot(self) -> dict[str, Any]:
+        """Every call that is kept, as JSON data."""
+        calls = [{**asdict(call), "tools_failed": sorted(call.tools_failed)} for call in self._calls.values()]
+        return {"count": self.count, "calls": calls}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on from there. A reply that was under way was never heard."""
+        self.count = data["count"]
+        for kept in data["calls"]:
+            told = None if kept["told"] is None else Turn.from_data(kept["told"])
+            more = {"told": told, "tools_failed": set(kept["tools_failed"]), "flowing": False}
+            self._keep(LogicalCall(**{**kept, **more}))
+
+    def _of_body(self, request: ModelRequest) -> LogicalCall | None:
+        if request.retry_count > 0:
+            return self._by_body.get(request.body_sha256)
+        waiting = [call for call in self._waiting.pop(request.body_sha256, ()) if not call.answered]
+        if waiting:
+            self._waiting[request.body_sha256] = waiting
+        return next((call for call in reversed(waiting) if not call.flowing), None)
+
+    def _keep(self, call: LogicalCall) -> None:
+        self._calls[call.n] = self._by_body[call.body_sha256] = call
+        self._waiting.setdefault(call.body_sha256, []).append(call)
+        if call.idempotency_key is not None:
+            self._by_key[call.idempotency_key] = call
+
+    def _forget(self) -> None:
+        _, call = self._calls.popitem(last=False)
+        if self._by_body.get(call.body_sha256) is call:
+            del self._by_body[call.body_sha256]
+            self._waiting.pop(call.body_sha256, None)
+        if call.idempotency_key is not None and self._by_key.get(call.idempotency_key) is call:
+            del self._by_key[call.idempotency_key]

@@ -3,86 +3,141 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pytest_agent.errors import LeftoverTurns, RunAbort
-from pytest_agent.faults.effect import LlmEffect
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.guard import unanswered
-from pytest_agent.llm.calls import LogicalCall
-from pytest_agent.llm.reply import Chunk, Delta, Reply
-from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
+from pytest_agent.llm import closest
+from pytest_agent.llm.conversations import speaking_as
+from pytest_agent.llm.pace import Pace
+from pytest_agent.llm.prices import Prices, shipped
+from pytest_agent.llm.record import Delivery as Delivery
+from pytest_agent.llm.record import requested
+from pytest_agent.llm.refused import refused
+from pytest_agent.llm.reply import Reply
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest
+from pytest_agent.llm.rules import Rule
 from pytest_agent.llm.script import Script
-from pytest_agent.llm.turn import Said, Turn
-from pytest_agent.trace import ModelReplied, ModelRequested, ToolReplied
+from pytest_agent.llm.scripts import Scripts
+from pytest_agent.llm.spoken import speak
+from pytest_agent.llm.told import Told
+from pytest_agent.llm.turn import Said
+from pytest_agent.llm.usage import Spent, total
+from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied
 
 MOST_CHARACTERS = 800_000
-"""Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
+"""Of the text in a request, after which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
 
+MOST_CALLS = 10_000
+"""Logical calls of one conversation after which a run is ended."""
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Delivery:
-    """A reply on its way: what was read of it, and how it ended. `done` writes the record once."""
-
-    model: ScriptedModel
-    site: Site
-    call: LogicalCall
-    reply: Reply
-    delivered: int = 0
-    ended: bool = False
-
-    def hand_over(self, chunk: Chunk) -> None:
-        """The client gets this chunk now. With the terminal one the turn is complete, before anyone can act on it."""
-        if self.delivered < len(self.reply.chunks):  # what comes after is a keep-alive, no piece of the reply
-            self.delivered += 1
-        if chunk.terminal:
-            self.done("complete")
-
-    def done(self, end: str) -> None:
-        """The client has all it will get: `complete`, `cut`, `timeout`, `closed` or `hung`."""
-        if not self.ended:
-            self.ended = True
-            self.model.record_delivery(self, end)
+MOST_SERVED = 20_000
+"""Requests that need no script, after which a run is ended."""
 
 
-class ScriptedModel:
-    """The `llm` fixture: say what the model says, then let any SDK ask."""
+class ScriptedModel(Told):
+    """The `llm` fixture: say what the model says, then let any SDK ask.
 
-    def __init__(self, seams: Seams) -> None:
+    Rules (`when`) and a function (`answers_with`) that are given here hold in every conversation, after its own; the
+    script (`says`) is that of the requests which belong to no conversation by name. `most_calls` are the logical calls
+    of one conversation after which a run is ended, None for no limit; `seed` decides what a pace draws.
+    """
+
+    def __init__(self, seams: Seams, *, seed: int = 0, most_calls: int | None = MOST_CALLS) -> None:
+        rules: list[Rule] = []
+        super().__init__(rules, "llm")
         self._seams = seams
-        self._script = Script()
+        self._seed = seed
+        self._scripts = Scripts(self, rules, most_calls)
+        self._pace: Pace | None = None
         self._open: list[Delivery] = []
         self._refused = 0
+        self._served = 0
         self._lock = threading.RLock()  # agents ask from several threads at once
+        self.prices: Prices = shipped()
+        """What tokens cost from now on: `llm.prices = llm.prices.with_overrides({"my-model": {...}})`."""
 
     def says(self, *turns: Said) -> None:
-        """The next turns, in order: text, `call(...)`, a list of calls made in parallel, or a `Turn`.
+        """The next turns, in order: text, `call(...)`, a list of calls made in parallel, a mapping, or a `Turn`.
 
-        Every turn must be asked for and nothing more, or the test fails. Raises TypeError for anything else.
+        A mapping is a structured output. Every turn must be asked for and nothing more, or the test fails. Raises
+        TypeError for anything else.
         """
-        self._script.says(*turns)
+        self._scripts.default.says(*turns)
+
+    def conversation(self, name: str) -> Script:
+        """The script of one of several agents that ask at the same time: `llm.conversation("a").says("Hello.")`.
+
+        The first use declares the name. A request belongs to it by its header `x-conversation-id`, else by the trace
+        id of its `traceparent`, else by its API key; in process `as_conversation` says so for a context.
+        Raises ValueError for an empty name.
+        """
+        if not name:
+            raise ValueError("a conversation needs a name; the script without one is llm.says(...)")
+        with self._lock:
+            return self._scripts.declare(name)
+
+    def as_conversation(self, name: str) -> AbstractContextManager[None]:
+        """`with llm.as_conversation("a"):` what is asked inside belongs to it, whatever its headers say.
+
+        It holds for the tasks that are started inside, and for threads that get a copy of the context, as those of
+        `asyncio.to_thread` do. Raises UsageError for a name that is not declared.
+        """
+        self._scripts.check_declared(name)
+        return speaking_as(name)
+
+    def pace(self, pace: Pace | None) -> None:
+        """How fast turns arrive that have no pace of their own; None is at once."""
+        self._pace = pace
+
+    def new_conversation(self) -> None:
+        """Begin anew, for the next task of an agent: turns that the last one should have asked for are not said in it.
+
+        Raises LeftoverTurns where such are left and no fault has struck.
+        """
+        if not self._seams.faulted:
+            self.check_leftover()
+        for script in self._scripts:
+            script.begin()
 
     @property
     def has_script(self) -> bool:
         """Whether the model has been told to say anything."""
-        return bool(self._script.turns)
+        return any(script.speaks for script in self._scripts)
 
     @property
     def calls(self) -> int:
         """Logical model calls so far; retries of one call count once."""
-        return len(self._script.book.calls)
+        return sum(script.book.count for script in self._scripts)
 
     @property
     def requests(self) -> list[ModelRequested]:
         """Every wire request so far, retries included."""
         return list(self._seams.trace.of(ModelRequested))
+
+    @property
+    def usage(self) -> Spent:
+        """Calls, requests and tokens so far, of all conversations, counted where they arrive."""
+        return total(script.usage for script in self._scripts)
+
+    @property
+    def usage_by_model(self) -> dict[str, Spent]:
+        """The same for each model, under the name that requests gave it."""
+        meters = [script.meter.by_model for script in self._scripts]
+        names = sorted({name for meter in meters for name in meter})
+        return {name: total(meter[name] for meter in meters if name in meter) for name in names}
+
+    @property
+    def cost_usd(self) -> float | None:
+        """USD so far, by the `prices` of the time; None where a model that has spoken has no known price."""
+        return self.usage.cost_usd
 
     def answer(self, codec: Codec, wire: WireRequest) -> Delivery | Reply | None:
         """The reply to one wire request; None where the script has nothing to say, and that is on record."""
@@ -90,93 +145,49 @@ class ScriptedModel:
         try:
             request = codec.decode(wire)
         except BadRequest as error:
-            return self._refuse(error, codec.refuse(error))
-        if len(wire.body) > MOST_CHARACTERS:
-            return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
+            return self._refuse(codec, wire, error, codec.refuse(error))
+        if len(wire.body) > MOST_CHARACTERS and _characters(request) > MOST_CHARACTERS:
+            too_long = BadRequest("it is too long for the context")
+            return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:
-            return self._deliver(request)
+            name = self._scripts.of(wire)
+            return self._deliver(dataclasses.replace(request, conversation=name) if name else request, wire)
 
-    def _refuse(self, error: object, reply: Reply) -> Reply:
-        self._refused += 1
-        if self._refused > MOST_REFUSED:
-            raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
+    def serve(self, service: Service, wire: WireRequest) -> Reply:
+        """The reply of a route that needs no script. It is on record, and no model call."""
+        self._seams.check_alive()
+        reply = service.answer(wire)
+        with self._lock:
+            self._served += 1
+            if self._served > MOST_SERVED:
+                raise RunAbort("runaway", f"the agent has asked for {service.name} and the like {MOST_SERVED} times")
+            self._seams.trace.append(ServiceAnswered(service=service.name, path=wire.path, status=reply.status))
         return reply
 
-    def _deliver(self, request: ModelRequest) -> Delivery | None:
-        line = self._script.next_line(request, faulted=self._seams.faulted)
-        site = Site("llm", n=line.call.n, attempt=line.call.attempts)
-        self._seams.trace.append(
-            ModelRequested(
-                site=str(site),
-                call=site.n,
-                attempt=site.attempt,
-                model=request.model,
-                stream=request.stream,
-                messages=request.messages,
-                body_sha256=request.body_sha256,
-                key=request.idempotency_key,
-            )
-        )
-        self._seams.at_boundary(f"{site} asked")
-        if line.turn is None:
-            unanswered(self._seams.trace, self._extra_call(line.call, request))
-            return None
-        reply, harmed = self._reply(line.turn, request, site)
-        line.call.flowing = not harmed
-        delivery = Delivery(self, site, line.call, reply)
-        self._open.append(delivery)
-        return delivery
-
     def record_delivery(self, delivery: Delivery, end: str) -> None:
-        """Write what arrived of a reply. A call counts as answered when its terminal marker did."""
+        """Write what arrived of a reply."""
         with self._lock:
-            self._record(delivery, end)
-
-    def _record(self, delivery: Delivery, end: str) -> None:
-        self._open.remove(delivery)
-        reply, call = delivery.reply, delivery.call
-        call.flowing = False
-        heard = reply.chunks[: delivery.delivered]
-        deltas = [delta for chunk in heard for delta in chunk.deltas]
-        ok = any(chunk.terminal for chunk in heard)
-        if ok:
-            call.answered, call.heard = True, reply.meant
-        self._seams.trace.append(
-            ModelReplied(
-                site=str(delivery.site),
-                call=delivery.site.n,
-                attempt=delivery.site.attempt,
-                status=reply.status,
-                end="complete" if ok or reply.status >= 400 else end,
-                streamed=reply.streamed,
-                events=reply.events,
-                delivered=delivery.delivered,
-                terminal_at=reply.terminal_at,
-                text="".join(delta.text for delta in deltas),
-                calls=_assembled(deltas),
-                error_code=reply.error_code,
-                heard=ok and reply.meant,
-            )
-        )
-        self._seams.at_boundary(f"{delivery.site} answered")
+            self._open.remove(delivery)
+            self._seams.trace.append(delivery.arrived(end))
+            self._seams.at_boundary(f"{delivery.site} answered")
 
     def snapshot(self) -> dict[str, Any]:
-        """What the model remembers of the conversation, as JSON data: the provider outlives the agent's process."""
-        return self._script.snapshot()
+        """What the model remembers of its conversations, as JSON data: the provider outlives the agent's process."""
+        return {script.name: script.snapshot() for script in self._scripts}
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Remember what `snapshot` gave."""
-        self._script.restore(data)
+        """Remember what `snapshot` gave, with the same conversations, rules and functions."""
+        for name, kept in data.items():
+            self._scripts.declare(name).restore(kept)
 
     def tool_ended(self, reply: ToolReplied) -> None:
-        """A tool call that the last turn asked for has ended; one that a fault made fail makes the model ask again."""
-        if self._script.book.calls:
-            failed = self._script.book.calls[-1].tools_failed
-            logical_call = reply.site.partition("/")[0]
-            if reply.status in ("lost", "refused"):
-                failed.add(logical_call)
-            else:
-                failed.discard(logical_call)
+        """A tool call that a last turn asked for has ended; one that a fault made fail makes the model ask again."""
+        with self._lock:
+            call = self._scripts.caller(reply, self._seams.trace)
+            if call is not None:
+                failed = call.tools_failed
+                change = failed.add if reply.status in ("lost", "refused") else failed.discard
+                change(reply.site.partition("/")[0])
 
     def finish(self) -> None:
         """Close the record of replies nobody read to the end."""
@@ -184,107 +195,41 @@ class ScriptedModel:
             delivery.done("closed")
 
     def check_leftover(self) -> None:
-        """Raise LeftoverTurns if the script was not used up."""
-        left = self._script.leftover
-        if left:
-            total, asked = len(self._script.turns), len(self._script.turns) - len(left)
-            raise LeftoverTurns(
-                f"the script has {total} turn(s) and the agent asked for {asked}; never asked for: "
-                f"{_describe(left)}. Remove what the agent no longer asks for from llm.says(...), "
-                "or find out why it stopped early"
-            )
+        """Raise LeftoverTurns if a script or a rule was not used up, with a line for each."""
+        lines = [line for script in self._scripts for line in closest.leftover(script)]
+        lines += closest.unused_rules(self._all_rules, list(self._scripts))
+        if lines:
+            raise LeftoverTurns("\n".join(lines))
 
-    def _reply(self, turn: Turn, request: ModelRequest, site: Site) -> tuple[Reply, bool]:
-        """What reaches the client, and whether a fault has touched it."""
-        effects = self._seams.at(site, LlmEffect)
-        for fault, effect in effects:
-            answer = effect.answer(request)
-            if answer is not None:
-                self._seams.struck(fault, site, _describe_answer(answer))
-                return answer, True
-        said, harmed = turn, False
-        for fault, effect in effects:
-            changed = effect.change_turn(said)
-            if changed is not said:
-                said, harmed = changed, True
-                self._seams.struck(fault, site, f"the model said {_describe([said])}")
-        reply = request.codec.encode(said, request, site.n)
-        for fault, effect in effects:
-            changed_reply = effect.change_reply(reply)
-            if changed_reply is not reply:
-                reply, harmed = changed_reply, True
-                self._seams.struck(fault, site, _describe_reply(reply))
-        meant = _same_meaning(turn, said)
-        return (reply if reply.meant is meant else dataclasses.replace(reply, meant=meant)), harmed
+    def _refuse(self, codec: Codec, wire: WireRequest, error: BadRequest, reply: Reply) -> Reply:
+        self._seams.trace.append(refused(codec, error, reply, wire))
+        self._refused += 1
+        if self._refused > MOST_REFUSED:
+            raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
+        return reply
 
-    def _extra_call(self, call: LogicalCall, request: ModelRequest) -> str:
-        turns = self._script.turns
-        last = f"; its last turn was {_describe(turns[-1:])}" if turns else ""
-        return (
-            f"model call {call.n} has no turn in the script, which has {len(turns)}{last}. "
-            f"The agent asked {request.codec.name} after {request.last_message!r}. "
-            "Add what the model says then to llm.says(...)"
-        )
+    def _deliver(self, request: ModelRequest, wire: WireRequest) -> Delivery | None:
+        script = self._scripts[request.conversation]
+        line = script.next_line(request, faulted=self._seams.faulted)
+        site = Site("llm", script.name, n=line.call.n, attempt=line.call.attempts)
+        script.meter.requested(request.model, attempt=site.attempt)
+        self._seams.trace.append(requested(site, request))
+        self._seams.at_boundary(f"{site} asked")
+        if line.turn is None:
+            detail = closest.nothing_said(script, line, request, wire, self._scripts.names)
+            unanswered(self._seams.trace, detail)
+            return None
+        number = script.reply_number(line.call)
+        spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
+        if spoken.usage is not None:
+            cost_usd = self.prices.cost_usd(request.model, spoken.usage)
+            script.meter.spoke(request.model, spoken.usage, cost_usd)
+        line.call.flowing = not spoken.harmed
+        delivery = Delivery(self, site, line.call, spoken.reply)
+        self._open.append(delivery)
+        return delivery
 
 
-def _same_meaning(meant: Turn, said: Turn) -> bool:
-    if meant is said:
-        return True
-    return meant.text == said.text and [(c.name, _value(c.arguments)) for c in meant.calls] == [
-        (c.name, _value(c.arguments)) for c in said.calls
-    ]
-
-
-def _value(arguments: str) -> object:
-    try:
-        return json.loads(arguments)
-    except ValueError:
-        return arguments
-
-
-def _assembled(deltas: Sequence[Delta]) -> list[dict[str, str]]:
-    calls: dict[int, dict[str, str]] = {}
-    for delta in deltas:
-        if delta.index is not None:
-            made = calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
-            made["id"] += delta.id
-            made["name"] += delta.name
-            made["arguments"] += delta.arguments
-    return [calls[index] for index in sorted(calls)]
-
-
-def _describe(turns: Sequence[Turn]) -> str:
-    said: list[str] = []
-    for turn in turns:
-        said.extend(f"{call.name}({call.arguments})" for call in turn.calls)
-        if turn.text:
-            said.append(repr(turn.text))
-    return ", ".join(said) or "nothing"
-
-
-def _describe_answer(reply: Reply) -> str:
-    if reply.error_code is not None:
-        return f"answered {reply.status} {reply.error_code}"
-    said = _assembled([delta for chunk in reply.chunks for delta in chunk.deltas])
-    return "the model said " + (", ".join(f"{call['name']}({call['arguments']})" for call in said) or "something else")
-
-
-_ENDS = {
-    "silence": "silence",
-    "keep-alive": "nothing but keep-alives",
-    "reset": "the connection was reset",
-    "incomplete": "the connection was closed",
-}
-
-
-def _describe_reply(reply: Reply) -> str:
-    if reply.end in _ENDS:
-        return f"{_ENDS[reply.end]} after event {len(reply.chunks)}"
-    if reply.head_s:
-        return "no status and no headers, ever" if reply.head_s == float("inf") else f"headers {reply.head_s:g} s late"
-    if reply.error_code is not None:
-        return f"{reply.error_code} with status {reply.status}"
-    if reply.streamed and reply.terminal_at is None:
-        return f"the stream ended after event {len(reply.chunks)} without a terminal event"
-    late = [f"event {index + 1} {chunk.delay_s:g} s late" for index, chunk in enumerate(reply.chunks) if chunk.delay_s]
-    return ", ".join(late) or f"{len(reply.chunks)} event(s)"
+def _characters(request: ModelRequest) -> int:
+    """How much text the history has. Images and files are counted by no provider by their bytes."""
+    return sum(len(said.text) + sum(len(call.arguments) for call in said.calls) for said in request.history)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pytest_agent.llm.pace import Pace
 
@@ -63,9 +63,22 @@ class Turn:
         """The reason, where none is given the one that fits."""
         return self.stop or ("refusal" if self.refusal else "tool_calls" if self.calls else "stop")
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The turn that `dataclasses.asdict` made into JSON data."""
+        usage, pace = data["usage"], data["pace"]
+        return cls(
+            **{
+                **data,
+                "calls": tuple(ToolCall(**made) for made in data["calls"]),
+                "usage": None if usage is None else Usage(**usage),
+                "pace": None if pace is None else Pace(**{**pace, "delays": tuple(pace["delays"])}),
+            }
+        )
 
-Said = str | ToolCall | Turn | Sequence[ToolCall]
-"""What `llm.says` takes for one turn: text, one call, several parallel calls, or a whole Turn."""
+
+Said = str | ToolCall | Turn | Sequence[ToolCall] | Mapping[str, Any]
+"""What the model says in one turn: text, one call, parallel calls, a structured output (a mapping), a whole Turn."""
 
 
 def call(tool: str, /, **arguments: object) -> ToolCall:
@@ -77,17 +90,19 @@ def call(tool: str, /, **arguments: object) -> ToolCall:
 
 
 def to_turn(said: Said) -> Turn:
-    """One turn from the short forms. Raises TypeError that names what was given."""
+    """One turn from the short forms; a mapping is said as JSON text. Raises TypeError that names what was given."""
     if isinstance(said, Turn):
         return said
     if isinstance(said, str):
         return Turn(text=said)
     if isinstance(said, ToolCall):
         return Turn(calls=(said,))
+    if isinstance(said, Mapping):
+        return Turn(text=json.dumps(dict(said), ensure_ascii=False))
     calls = [item for item in said if isinstance(item, ToolCall)] if isinstance(said, Sequence) else []
     if calls and len(calls) == len(said):
         return Turn(calls=tuple(calls))
     raise TypeError(
         f"the model cannot say {said!r} ({type(said).__name__}); "
-        "give text, call(...), a list of call(...) for parallel calls, or a Turn"
+        "give text, call(...), a list of call(...) for parallel calls, a mapping for structured output, or a Turn"
     )

@@ -7,8 +7,10 @@ import pytest
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
+    AgentStarted,
     EffectCommitted,
     FaultApplied,
+    ModelRefused,
     ModelReplied,
     ModelRequested,
     OutcomeClaimed,
@@ -68,6 +70,18 @@ def refused(n=1, attempt=1, *, model="m", error="insufficient_quota"):
     return [asked(n, attempt, model=model), said(n, attempt, status=429, error=error)]
 
 
+def not_taken(body="b", *, about="history"):
+    return ModelRefused(
+        codec="Anthropic Messages",
+        status=400,
+        param="messages.1",
+        message="messages.1: `tool_use` ids were found without `tool_result` blocks",
+        about=about,
+        body_sha256=body,
+        at_fault='{"role": "assistant"}',
+    )
+
+
 def called(n=1, attempt=1, *, tool="refund", effect=True, key=None, problem=None, **arguments):
     arguments = arguments or {"order": 7}
     return ToolCalled(
@@ -102,6 +116,10 @@ def used(n=1, attempt=1, *, status="ok", effect=True, **more):
         *done,
         replied(n, attempt, tool=tool, status=status),
     ]
+
+
+def began():
+    return AgentStarted(life=1, description={"workflow": "refund@1"})
 
 
 def claim(outcome="success", *, cause=None, crash=False, detail="returned"):
@@ -269,6 +287,16 @@ WRONG = [
         ),
         "a call of the cut turn of llm#1",
     ),
+    (
+        "I8",
+        "a cut call kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0", "name": "refund"}]),
+        ),
+        "a call of the cut turn of llm#1",
+    ),
     ("I8", "success on a cut turn", ev(asked(1), CUT, claim()), "was taken for the whole answer"),
     (
         "I8",
@@ -284,6 +312,17 @@ WRONG = [
             CUT,
             turn(1, 2, text="Order 7 is paid."),
             turn(2, text="x", history=[{"role": "assistant", "content": "Order 7 isOrder 7 is paid."}]),
+        ),
+        "the history of llm#2 joins several attempts of llm#1",
+    ),
+    (
+        "I8",
+        "attempts glued in a history of Gemini's",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 isOrder 7 is paid."}]}]),
         ),
         "the history of llm#2 joins several attempts of llm#1",
     ),
@@ -311,6 +350,18 @@ WRONG = [
         "a call of a cut turn under its name on the wire",
         ev(asked(1), said(1, calls=["payments_refund"], end="timeout"), called(1, tool="payments.refund")),
         "never ended",
+    ),
+    (
+        "I10",
+        "a history refused",
+        ev(asked(1), not_taken()),
+        "Anthropic Messages refuses the history: messages.1: `tool",
+    ),
+    (
+        "I10",
+        "the same parameter refused twice",
+        ev(not_taken(about="request"), not_taken(about="request")),
+        "the same request was refused 2 times in a row: messages.1",
     ),
 ]
 
@@ -359,6 +410,14 @@ RIGHT = [
     ("I6", "one attempt", ev(refused(1), struck(), claim("failed"), faults=["insufficient-quota"])),
     (
         "I6",
+        "the next task asks once as well",
+        ev(
+            *(part for n in (1, 2) for part in (began(), refused(n), struck(f"llm#{n}"), claim("failed"))),
+            faults=["insufficient-quota"],
+        ),
+    ),
+    (
+        "I6",
         "another model instead",
         ev(refused(1), struck(), refused(2, model="n"), struck("llm#2"), faults=["insufficient-quota"]),
     ),
@@ -395,6 +454,16 @@ RIGHT = [
     ("I6", "no recovery, and none demanded", ev(claim("failed"), faults=["stream-clean-eof"])),
     ("I6", "no recovery from what is permanent", ev(claim("failed"), faults=["insufficient-quota"], must_recover=True)),
     ("I8", "a whole turn", ev(*CLEAN)),
+    (
+        "I8",
+        "a call of the whole turn kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(1, 2, calls=["refund"]),
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0_2", "name": "refund"}]),
+        ),
+    ),
     (
         "I8",
         "cut, and asked again",
@@ -445,6 +514,16 @@ RIGHT = [
         "the user quotes the cut text",
         ev(asked(1), CUT, turn(2, text="x", history=[{"role": "user", "content": "Order 7 is"}])),
     ),
+    (
+        "I8",
+        "a thought of Gemini's is no text",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 is", "thought": True}]}]),
+        ),
+    ),
     ("I8", "an honest failure on a cut turn", ev(asked(1), CUT, claim("failed"))),
     (
         "I8",
@@ -457,6 +536,9 @@ RIGHT = [
     ("I9", "cut, asked again, then run", ev(asked(1), CUT_CALL, turn(1, 2, calls=["refund"]), called(1))),
     ("I9", "a tool the cut turn does not call", ev(asked(1), CUT_CALL, called(1, tool="health"))),
     ("I9", "an eager agent on a turn that does end", ev(asked(1), called(1), said(1, calls=["refund"]))),
+    ("I10", "a request taken", ev(turn(1, text="x"))),
+    ("I10", "a parameter refused, and left out then", ev(not_taken(about="request"), turn(1, text="x"))),
+    ("I10", "two parameters refused", ev(not_taken(about="request"), not_taken("c", about="request"))),
 ]
 
 NOT_JUDGED = [
@@ -464,6 +546,7 @@ NOT_JUDGED = [
     ("I3", "no claim", ev(turn(1, text="x"))),
     ("I8", "no model", ev(used(1), claim())),
     ("I9", "no tool", ev(turn(1, text="x"), claim())),
+    ("I10", "no model", ev(used(1), claim())),
 ]
 
 
@@ -499,7 +582,7 @@ def test_every_check_has_both_kinds_of_case():
 def test_all_at_once():
     violations, not_judged = check_all(ev(used(1, status="lost"), used(1, 2), claim("failed", crash=True)))
     assert [violation.id for violation in violations] == ["I1", "I3"]
-    assert not_judged == ["I8", "I11", "I13", "I20"]
+    assert not_judged == ["I8", "I10", "I11", "I13", "I20"]
 
 
 def test_a_check_leaves_the_evidence_as_it_is():

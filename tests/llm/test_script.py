@@ -75,15 +75,32 @@ def test_a_turn_too_few_fails_the_test_whatever_the_agent_swallows(run_under, as
     )
 
 
+def test_a_new_conversation_hears_nothing_of_what_the_last_one_left_over(run_under):
+    run = run_under("rate-limit@llm#1")
+    run.llm.says("lost", "never asked for")
+    with run.inside():
+        assert ask().status_code == 429
+        run.llm.new_conversation()
+        run.llm.says("of the next task", "and more")
+        assert [said(ask("next")), said(ask("on"))] == ["of the next task", "and more"]
+
+
+def test_a_new_conversation_is_refused_where_turns_are_left_over(run_under):
+    run = run_under()
+    run.llm.says("one", "two")
+    with run.inside():
+        ask()
+        with pytest.raises(LeftoverTurns, match="'two'"):
+            run.llm.new_conversation()
+
+
 def test_an_agent_that_never_takes_no_for_an_answer_is_ended(run_under):
     run = run_under()
 
     def agent():
         while True:
-            try:
+            with suppress(UnansweredCall):
                 return ask()
-            except Exception:  # noqa: BLE001, S112 - an agent that swallows everything
-                continue
 
     with run.inside(), pytest.raises(RunAbort, match="runaway") as caught:
         agent()
@@ -117,8 +134,9 @@ def test_an_agent_that_asks_new_questions_for_ever_is_ended(run_under):
 def test_turns_in_order_and_what_the_model_cannot_say():
     assert to_turn("x") == Turn("x")
     assert to_turn(call("a", n=1)) == Turn(calls=(ToolCall("a", '{"n": 1}'),))
+    assert to_turn({"answer": "€"}) == Turn('{"answer": "€"}')
     assert to_turn([call("a"), call("b")]).calls == (call("a"), call("b"))
-    for nonsense in (None, 7, [], ["text"], [call("a"), "text"], {}):
+    for nonsense in (None, 7, [], ["text"], [call("a"), "text"]):
         with pytest.raises(TypeError, match="the model cannot say"):
             to_turn(nonsense)
     with pytest.raises(TypeError, match="not JSON serializable"):
@@ -177,15 +195,14 @@ def test_an_abandoned_read_of_a_stalled_stream_is_tried_again_as_an_attempt(run_
 
     async def agent():
         http = httpx.AsyncClient(timeout=None)  # noqa: S113 - the point
-        request = http.build_request("POST", URL, json={"model": "m", "messages": [{"role": "user"}], "stream": True})
+        body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        request = http.build_request("POST", URL, json=body)
         stuck = await http.send(request, stream=True)
         pieces = stuck.aiter_raw()
         await anext(pieces)
         waiting = asyncio.ensure_future(anext(pieces))
         await asyncio.wait([waiting], timeout=3)
-        again = await http.send(
-            http.build_request("POST", URL, json={"model": "m", "messages": [{"role": "user"}], "stream": True})
-        )
+        again = await http.send(http.build_request("POST", URL, json=body))
         waiting.cancel()
         await asyncio.wait([waiting])
         await stuck.aclose()

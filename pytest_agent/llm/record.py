@@ -1,0 +1,84 @@
+"""A reply on its way, and what the trace keeps of a request and of its reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_agent.faults.site import Site
+from pytest_agent.llm.calls import LogicalCall
+from pytest_agent.llm.describing import assembled
+from pytest_agent.llm.reply import Chunk, Reply
+from pytest_agent.llm.request import ModelRequest
+from pytest_agent.trace import ModelReplied, ModelRequested
+
+
+class Recorder(Protocol):
+    """Who writes down how a delivery ended."""
+
+    def record_delivery(self, delivery: Delivery, end: str) -> None:
+        """Write what arrived of a reply."""
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A reply on its way: what was read of it, and how it ended. `done` writes the record once."""
+
+    model: Recorder
+    site: Site
+    call: LogicalCall
+    reply: Reply
+    delivered: int = 0
+    ended: bool = False
+
+    def hand_over(self, chunk: Chunk) -> None:
+        """The client gets this chunk now. With the terminal one the turn is complete, before anyone can act on it."""
+        if self.delivered < len(self.reply.chunks):  # what comes after is a keep-alive, no piece of the reply
+            self.delivered += 1
+        if chunk.terminal:
+            self.done("complete")
+
+    def done(self, end: str) -> None:
+        """The client has all it will get: `complete`, `cut`, `timeout`, `closed` or `hung`."""
+        if not self.ended:
+            self.ended = True
+            self.model.record_delivery(self, end)
+
+    def arrived(self, end: str) -> ModelReplied:
+        """What the trace keeps. A call counts as answered when the terminal marker of its reply has arrived."""
+        reply, call = self.reply, self.call
+        call.flowing = False
+        heard = reply.chunks[: self.delivered]
+        deltas = [delta for chunk in heard for delta in chunk.deltas]
+        ok = any(chunk.terminal for chunk in heard)
+        if ok:
+            call.answered, call.heard = True, reply.meant
+        return ModelReplied(
+            site=str(self.site),
+            call=self.site.n,
+            attempt=self.site.attempt,
+            status=reply.status,
+            end="complete" if ok or reply.status >= 400 else end,
+            streamed=reply.streamed,
+            events=reply.events,
+            delivered=self.delivered,
+            terminal_at=reply.terminal_at,
+            text="".join(delta.text for delta in deltas),
+            calls=assembled(deltas),
+            error_code=reply.error_code,
+            heard=ok and reply.meant,
+        )
+
+
+def requested(site: Site, request: ModelRequest) -> ModelRequested:
+    """What the trace keeps of a request."""
+    return ModelRequested(
+        site=str(site),
+        call=site.n,
+        attempt=site.attempt,
+        model=request.model,
+        stream=request.stream,
+        messages=request.messages,
+        body_sha256=request.body_sha256,
+        key=request.idempotency_key,
+    )
