@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from pytest_agent.errors import UnansweredCall
 from pytest_agent.guard import unanswered
 from pytest_agent.llm.model import Delivery, ScriptedModel
-from pytest_agent.llm.protocols import CODECS, codec_for, service_for
+from pytest_agent.llm.protocols import codec_for, service_for
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import Codec, Service, WireRequest
 from pytest_agent.trace import Trace, Unanswered
@@ -69,7 +69,7 @@ class Desk:
         detail = (
             f"{method} {url} ({library}): no {'respx route, ' if respx else ''}script or loopback server answers it."
             f"{near} {'Add a respx route for it; ' if respx else ''}"
-            f"llm.says(...) speaks {', '.join(codec.name for codec in CODECS)}"
+            "llm.says(...) answers POST .../chat/completions, .../responses, .../v1/messages and ...:generateContent"
         )
         self.tell(detail)
         return detail
