@@ -15,7 +15,7 @@ from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.framing import CONTINUE
 from pytest_agent.llm.server.limits import Limits
 from pytest_agent.llm.server.reading import Arrived, Reader, Refusal
-from pytest_agent.llm.server.sending import Sending
+from pytest_agent.llm.server.sending import Sending, reset
 
 if TYPE_CHECKING:
     from pytest_agent.llm.server.engine import Engine
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
     def overdue(self) -> None:
         """The client has let its time run out."""
         if self._refused or not self.writable:
-            self.transport.abort()
+            reset(self.transport)  # what it has not read is not kept for it
         elif self._reader.partial:
             self._refuse(Refusal("The request did not arrive in time", 408))
         else:

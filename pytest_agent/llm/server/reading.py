@@ -58,8 +58,8 @@ class Reader:
         self._began = False
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.upgraded = True
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except httptools.HttpParserError as error:
@@ -90,6 +90,8 @@ class Reader:
         """The end of the head."""
         self.in_head = False
         self._method = self._parser.get_method().decode("ascii")
+        if self._parser.should_upgrade() and self._method != "CONNECT":
+            return  # it is read once more, without the offer
         self._check_head()
         length = self._headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._limits.body_bytes:
@@ -108,10 +110,26 @@ class Reader:
     def on_message_complete(self) -> None:
         """The end of a request."""
         self.partial = self.wants_continue = False
+        self.upgraded = self._parser.should_upgrade()
+        if self.upgraded and self._method != "CONNECT":
+            return
         if self.refusal is None:
             chunked = self._parser.get_http_version() != "1.0"
             self.arrived.append(Arrived(self._wire(), self._parser.should_keep_alive(), chunked))
             self._body = []
+
+    def _decline(self, rest: bytes) -> None:
+        """Read the request as if it had not offered another protocol, as a server that speaks only this one may.
+
+        The parser itself leaves what follows such a head unread, the body too.
+        """
+        if self._method == "CONNECT":
+            return
+        self.upgraded = False
+        kept = [f"{name}: {value}" for name, value in self._headers.items() if name not in ("connection", "upgrade")]
+        head = "\r\n".join([f"{self._method} {self._url.decode('latin-1')} HTTP/1.1", *kept, "", ""])
+        self._parser = httptools.HttpRequestParser(self)
+        self.feed(head.encode("latin-1") + rest)
 
     def _wire(self) -> WireRequest:
         path, _, query = self._url.decode("latin-1").partition("?")
