@@ -84,6 +84,24 @@ class ModelRequested(Event):
     key: str | None = None
 
 
+@_event("model_refused")
+class ModelRefused(Event):
+    """A request arrived that the provider refuses; it is no call, and the script is not asked.
+
+    `message` is what the provider said. `about` is `history` where the messages could never be sent as they are, else
+    `request`; `param` names the field at fault, `at_fault` is the message at fault as JSON, cut, "" where none is
+    named. `body_sha256` tells whether two were the same, byte for byte.
+    """
+
+    codec: str
+    status: int
+    param: str | None
+    message: str
+    about: str
+    body_sha256: str
+    at_fault: str = ""
+
+
 @_event("model_replied")
 class ModelReplied(Event):
     """What of a reply reached the agent before it ended, and how it ended.
@@ -107,6 +125,15 @@ class ModelReplied(Event):
     calls: list[dict[str, Any]]
     error_code: str | None
     heard: bool
+
+
+@_event("service_answered")
+class ServiceAnswered(Event):
+    """A route of a provider that needs no script was asked: embeddings, the list of models. It is no model call."""
+
+    service: str
+    path: str
+    status: int
 
 
 @_event("tool_called")

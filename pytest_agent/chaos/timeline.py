@@ -12,10 +12,12 @@ from pytest_agent.trace import (
     Event,
     EventDelivered,
     FaultApplied,
+    ModelRefused,
     ModelReplied,
     ModelRequested,
     OutcomeClaimed,
     RunAborted,
+    ServiceAnswered,
     StoreCommitted,
     ToolCalled,
     ToolReplied,
@@ -48,8 +50,12 @@ def _say(event: Event) -> str | None:
     match event:
         case ModelRequested():
             return f"{event.site}  asked, {len(event.messages)} message(s)"
+        case ModelRefused():
+            return f"a request was refused, {event.status}: {event.message}"
         case ModelReplied():
             return f"{event.site}  {_reply(event)}"
+        case ServiceAnswered():
+            return f"{event.service}  answered {event.status}"
         case ToolCalled():
             bad = f"  NOT VALID: {event.problem}" if event.problem else ""
             return f"{event.site}  called {json.dumps(event.arguments, default=repr)}{bad}"

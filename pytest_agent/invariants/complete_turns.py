@@ -88,18 +88,25 @@ def _kept(evidence: Evidence, texts: set[str]) -> Iterator[tuple[str, str]]:
 def _assistant(request: ModelRequested) -> Iterator[tuple[str, set[str]]]:
     """The text and the ids of the calls of each message of the model in a history."""
     for message in request.messages:
-        if message.get("role") != "assistant":
+        if message.get("type") == "function_call":
+            yield "", {str(message.get("call_id"))}
+        if message.get("role") not in ("assistant", "model"):
             continue
-        content = message.get("content")
+        content = message.get("content", message.get("parts"))
         parts = content if isinstance(content, list) else [content]
         text = "".join(_text(part) for part in parts)
-        blocks = [*(message.get("tool_calls") or ()), *parts]
+        blocks = [*(message.get("tool_calls") or ()), *parts, *map(_function_call, parts)]
         yield text, {str(block["id"]) for block in blocks if isinstance(block, dict) and block.get("id")}
+
+
+def _function_call(part: object) -> object:
+    """The call in a part of Gemini's, which stands one level deeper than that of the others."""
+    return part.get("functionCall", part.get("function_call")) if isinstance(part, dict) else None
 
 
 def _text(part: object) -> str:
     if isinstance(part, dict):
-        part = part.get("text")
+        part = None if part.get("thought") is True else part.get("text")
     return part if isinstance(part, str) else ""
 
 

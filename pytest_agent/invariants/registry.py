@@ -11,6 +11,7 @@ from pytest_agent.invariants.honest import honest_outcome
 from pytest_agent.invariants.legal_machine import legal_state_machine
 from pytest_agent.invariants.resume_equal import resume_equivalence
 from pytest_agent.invariants.retry_by_class import retry_by_class
+from pytest_agent.invariants.sendable import history_sendable
 from pytest_agent.invariants.single_flight import single_flight
 from pytest_agent.invariants.undone import undone_in_reverse
 from pytest_agent.invariants.valid_calls import only_valid_calls_run
@@ -23,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "I6": retry_by_class,
     "I8": complete_or_error,
     "I9": only_valid_calls_run,
+    "I10": history_sendable,
     "I11": legal_state_machine,
     "I12": resume_equivalence,
     "I13": single_flight,

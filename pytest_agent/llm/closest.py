@@ -116,4 +116,4 @@ def _nearest_rule(script: Script, call: LogicalCall, request: ModelRequest) -> s
 
 
 def _says(script: Script) -> str:
-    return f"llm.conversation({script.name!r}).says(...)" if script.name else "llm.says(...)"
+    return f"{script.spelled}.says(...)"

@@ -128,12 +128,12 @@ class _Maker:
 
     def _target(self, reference: str, place: str) -> Mapping[str, Any]:
         found: Any = self._root
-        for part in reference.removeprefix("#").strip("/").split("/"):
+        for part in filter(None, reference.removeprefix("#").split("/")):
             name = part.replace("~1", "/").replace("~0", "~")
             found = found.get(name) if isinstance(found, Mapping) else None
-        if not isinstance(found, Mapping):
-            raise ValueError(f"{place or 'the schema'} refers to {reference!r}, which is not in the schema")
-        return found
+        if isinstance(found, Mapping):
+            return found
+        raise ValueError(f"{place or 'the schema'} refers to {reference!r}, which is not in the schema")
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm import respx_routes
 from pytest_agent.llm.delivery import Sleep, arespond, respond, whole_response
 from pytest_agent.llm.model import Delivery, ScriptedModel
-from pytest_agent.llm.protocols import codec_for
+from pytest_agent.llm.protocols import codec_for, service_for
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.trace import Trace, Unanswered
@@ -100,6 +100,9 @@ class HttpIntercept:
             return respx_routes.PASS_THROUGH
         codec = codec_for(request.method, request.url.path)
         local = is_loopback(request.url.host) or _speaks_to_a_file(transport)
+        service = service_for(request.method, request.url.path)
+        if service is not None and (self._model.has_script or not local):
+            return whole_response(lib, self._model.serve(service, _wire(request)))
         if codec is None or (local and not self._model.has_script):
             mocked = respx_routes.default_answer(lib, request)
             if mocked is not None:
@@ -122,7 +125,8 @@ class HttpIntercept:
         url = request.url.copy_with(query=None, fragment=None, userinfo=b"")
         return (
             f"{request.method} {url} ({lib.__name__}): no respx route, script or loopback server answers it."
-            f"{near} Add a respx route for it; llm.says(...) answers POST .../chat/completions and .../v1/messages"
+            f"{near} Add a respx route for it; llm.says(...) answers POST "
+            ".../chat/completions, .../responses and .../v1/messages"
         )
 
 

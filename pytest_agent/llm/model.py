@@ -17,24 +17,29 @@ from pytest_agent.llm.pace import Pace
 from pytest_agent.llm.prices import Prices, shipped
 from pytest_agent.llm.record import Delivery as Delivery
 from pytest_agent.llm.record import requested
+from pytest_agent.llm.refused import refused
 from pytest_agent.llm.reply import Reply
-from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
+from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest
 from pytest_agent.llm.rules import Rule
-from pytest_agent.llm.script import Script, Told
+from pytest_agent.llm.script import Script
 from pytest_agent.llm.scripts import Scripts
 from pytest_agent.llm.spoken import speak
+from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import Said
 from pytest_agent.llm.usage import Spent, total
-from pytest_agent.trace import ModelRequested, ToolReplied
+from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied
 
 MOST_CHARACTERS = 800_000
-"""Of a request, after which it is too long for any context: 200,000 tokens of four characters."""
+"""Of the text in a request, after which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
 
 MOST_CALLS = 10_000
 """Logical calls of one conversation after which a run is ended."""
+
+MOST_SERVED = 20_000
+"""Requests that need no script, after which a run is ended."""
 
 
 class ScriptedModel(Told):
@@ -47,13 +52,14 @@ class ScriptedModel(Told):
 
     def __init__(self, seams: Seams, *, seed: int = 0, most_calls: int | None = MOST_CALLS) -> None:
         rules: list[Rule] = []
-        super().__init__(rules)
+        super().__init__(rules, "llm")
         self._seams = seams
         self._seed = seed
         self._scripts = Scripts(self, rules, most_calls)
         self._pace: Pace | None = None
         self._open: dict[Delivery, None] = {}  # in order; thousands at once, under load
         self._refused = 0
+        self._served = 0
         self._lock = threading.RLock()  # agents ask from several threads at once
         self.prices: Prices = shipped()
         """What tokens cost from now on: `llm.prices = llm.prices.with_overrides({"my-model": {...}})`."""
@@ -129,12 +135,24 @@ class ScriptedModel(Told):
         try:
             request = codec.decode(wire)
         except BadRequest as error:
-            return self._refuse(error, codec.refuse(error))
-        if len(wire.body) > MOST_CHARACTERS:
-            return self._refuse("it is too long for the context", codec.error("context_length_exceeded", request))
+            return self._refuse(codec, wire, error, codec.refuse(error))
+        if len(wire.body) > MOST_CHARACTERS and _characters(request) > MOST_CHARACTERS:
+            too_long = BadRequest("it is too long for the context")
+            return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:
             name = self._scripts.of(wire)
             return self._deliver(dataclasses.replace(request, conversation=name) if name else request, wire)
+
+    def serve(self, service: Service, wire: WireRequest) -> Reply:
+        """The reply of a route that needs no script. It is on record, and no model call."""
+        self._seams.check_alive()
+        reply = service.answer(wire)
+        with self._lock:
+            self._served += 1
+            if self._served > MOST_SERVED:
+                raise RunAbort("runaway", f"the agent has asked for {service.name} and the like {MOST_SERVED} times")
+            self._seams.trace.append(ServiceAnswered(service=service.name, path=wire.path, status=reply.status))
+        return reply
 
     def record_delivery(self, delivery: Delivery, end: str) -> None:
         """Write what arrived of a reply."""
@@ -175,7 +193,8 @@ class ScriptedModel(Told):
         if lines:
             raise LeftoverTurns("\n".join(lines))
 
-    def _refuse(self, error: object, reply: Reply) -> Reply:
+    def _refuse(self, codec: Codec, wire: WireRequest, error: BadRequest, reply: Reply) -> Reply:
+        self._seams.trace.append(refused(codec, error, reply, wire))
         self._refused += 1
         if self._refused > MOST_REFUSED:
             raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
@@ -202,3 +221,8 @@ class ScriptedModel(Told):
         delivery = Delivery(self, site, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
         self._open[delivery] = None
         return delivery
+
+
+def _characters(request: ModelRequest) -> int:
+    """How much text the history has. Images and files are counted by no provider by their bytes."""
+    return sum(len(said.text) + sum(len(call.arguments) for call in said.calls) for said in request.history)

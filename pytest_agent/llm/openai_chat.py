@@ -3,36 +3,43 @@
 Source: the `openai` SDK's own types and what it requires of a reply, field by field: a stream has `data:` lines only;
 `.stream()` needs `object`, `choices[].index`, `tool_calls[].index`, and `type` and `function.name` in the first piece
 of a call; the usage chunk comes with empty `choices`, after the finish reason, and only when asked for.
+
+With `n` above 1 every choice says the same turn, under ids of its own; the record of what arrived is the first one's.
+What a model thinks is shown as `reasoning_content`, as other hosts of this protocol do, unless the model is one of
+OpenAI's own, which tells its tokens alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_agent.llm import openai_wire
+from pytest_agent.llm.openai_checks import (
+    BOOLEAN,
+    COMMON,
+    DECIMAL,
+    INTEGER,
+    OBJECT,
+    STRING,
+    Kind,
+    check_effort,
+    check_reasoning,
+    check_schema,
+    check_tools,
+    check_types,
+    empty,
+    missing,
+    not_among,
+)
+from pytest_agent.llm.openai_history import check_messages
+from pytest_agent.llm.openai_wire import CREATED, call_ids, error_body, read_body, success_headers
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.request import BadRequest, Message, ModelRequest, WireRequest
 from pytest_agent.llm.turn import Stop, ToolCall, Turn, Usage
-from pytest_agent.llm.wire import (
-    ARGUMENT_PIECE,
-    WORDS,
-    canonical,
-    dump,
-    number,
-    retry_after_header,
-    text_of,
-    usage_of,
-    wire_name,
-)
+from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, dump, text_of, usage_of, wire_name
 
-_CREATED = 1_767_225_600  # a fixed second: replies are the same bytes on every run
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _SAME: dict[str, Any] = {"developer": "system", "function": "tool"}
-_JSON = ("content-type", "application/json")
-_SSE = ("content-type", "text/event-stream; charset=utf-8")
-
 _STOPS: dict[Stop, str] = {
     "stop": "stop",
     "tool_calls": "tool_calls",
@@ -43,52 +50,19 @@ _STOPS: dict[Stop, str] = {
     "pause": "stop",
     "context_window": "length",
 }
-_ERRORS: dict[ErrorKind, tuple[int, str, str | None, str]] = {
-    "insufficient_quota": (
-        429,
-        "insufficient_quota",
-        "insufficient_quota",
-        "You exceeded your current quota, please check your plan and billing details.",
-    ),
-    "rate_limit": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-    "server_error": (500, "server_error", None, "The server had an error while processing your request."),
-    "overloaded": (503, "service_unavailable_error", "server_is_overloaded", "The server is overloaded."),
-    "bad_request": (400, "invalid_request_error", None, "The request is invalid."),
-    "context_length_exceeded": (
-        400,
-        "invalid_request_error",
-        "context_length_exceeded",
-        "Your input exceeds the context window of this model. Please adjust your input and try again.",
-    ),
-    "authentication": (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    "model_not_found": (
-        404,
-        "invalid_request_error",
-        "model_not_found",
-        "The model does not exist or you do not have access to it.",
-    ),
-    "content_filter": (
-        400,
-        "invalid_request_error",
-        "content_filter",
-        "The response was filtered due to the prompt triggering the content management policy.",
-    ),
-    "not_found": (404, "invalid_request_error", "unknown_url", "Invalid URL"),
-    "permission_denied": (
-        403,
-        "invalid_request_error",
-        "unsupported_country_region_territory",
-        "Country, region, or territory not supported",
-    ),
-    "request_too_large": (413, "invalid_request_error", None, "Request body is too large."),
-    "service_unavailable": (503, "server_error", None, "The server is temporarily unavailable."),
-    "spend_limit": (
-        429,
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "Billing hard limit has been reached.",
-    ),
-    "timeout": (408, "invalid_request_error", None, "Request timed out."),
+_KINDS: dict[str, Kind] = {
+    **COMMON,
+    "n": Kind(INTEGER, (int,), 1, 128),
+    "max_tokens": Kind(INTEGER, (int,), 1),
+    "max_completion_tokens": Kind(INTEGER, (int,), 1),
+    "presence_penalty": Kind(DECIMAL, (int, float), -2, 2),
+    "frequency_penalty": Kind(DECIMAL, (int, float), -2, 2),
+    "logprobs": BOOLEAN,
+    "logit_bias": OBJECT,
+    "seed": Kind(INTEGER, (int,)),
+    "stop": Kind("one of a string or array", (str, list)),
+    "response_format": OBJECT,
+    "reasoning_effort": STRING,
 }
 
 
@@ -103,38 +77,25 @@ class OpenAIChat:
         return method == "POST" and path.rstrip("/").endswith("/chat/completions")
 
     def decode(self, wire: WireRequest) -> ModelRequest:
-        """The request, checked as far as the provider's own 400s go here: JSON, model, messages and their roles."""
-        try:
-            data = json.loads(wire.body)
-        except (ValueError, RecursionError) as error:
-            raise BadRequest("We could not parse the JSON body of your request.") from error
-        if not isinstance(data, dict):
-            raise BadRequest("We could not parse the JSON body of your request.")
-        model, messages = data.get("model"), data.get("messages")
-        if not isinstance(model, str) or not model:
-            raise BadRequest("you must provide a model parameter", "model")
-        if not isinstance(messages, list) or not messages:
-            raise BadRequest("Invalid 'messages': expected a non-empty array.", "messages")
-        for index, message in enumerate(messages):
-            role = message.get("role") if isinstance(message, dict) else None
-            if role not in _ROLES:
-                raise BadRequest(
-                    f"Invalid value: {role!r}. Supported values are: {sorted(_ROLES)}.",
-                    f"messages[{index}].role",
-                )
-        options = data.get("stream_options")
-        return ModelRequest(
-            codec=self,
-            model=model,
-            messages=messages,
-            tools=tuple(_tool_names(data.get("tools"))),
-            stream=data.get("stream") is True,
-            include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
-            retry_count=number(wire.headers.get("x-stainless-retry-count")),
-            idempotency_key=wire.headers.get("idempotency-key"),
-            data=data,
-        )
+        """The request, checked as the provider does: JSON, the history, the types of parameters, tools, the model."""
+        data = read_body(wire, "messages")
+        if not data.get("model"):
+            raise BadRequest("you must provide a model parameter")
+        check_types(data, {"model": STRING})
+        check_messages(data.get("messages"))
+        check_types(data, _KINDS)
+        if data.get("stream_options") is not None and data.get("stream") is not True:
+            raise BadRequest(
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options"
+            )
+        if data.get("tools") == []:
+            raise empty("tools")
+        check_tools(data, nested=True, about_nothing=True)
+        check_effort(data)
+        check_reasoning(data, "max_completion_tokens", "unsupported_parameter")
+        if data.get("response_format") is not None:
+            _check_format(data["response_format"], data["messages"])
+        return openai_wire.decoded(self, wire, data, data["messages"])
 
     def history(self, data: Mapping[str, Any]) -> tuple[Message, ...]:
         """The messages with their text alone; a developer's are the system's."""
@@ -142,120 +103,160 @@ class OpenAIChat:
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """The turn in one body, or as one chunk of the body for each SSE event."""
-        calls = [self._on_wire(call, request, n, index) for index, call in enumerate(turn.calls)]
         usage = _usage(usage_of(turn, request))
-        head = {"id": f"chatcmpl-{n}", "created": _CREATED, "model": request.model}
-        headers = (_SSE if request.stream else _JSON, ("x-request-id", f"req_{n}"))
+        head = {"id": f"chatcmpl-{n}", "created": CREATED, "model": request.model}
+        times = request.data.get("n") or 1
+        choices = [_on_wire(turn, request, call_ids(turn, n, choice)) for choice in range(times)]
+        headers = success_headers(n, stream=request.stream)
+        if not openai_wire.shows_reasoning(request.model):
+            turn = _without_reasoning(turn)
         if not request.stream:
-            whole = Chunk(dump(_completion(head, turn, calls, usage)), terminal=True, deltas=tuple(_whole(turn, calls)))
+            body = dump(_completion(head, turn, choices, usage))
+            whole = Chunk(body, terminal=True, deltas=tuple(_whole(turn, choices[0])))
             return Reply(200, headers, (whole,), words=self)
-        chunks = tuple(_stream(head, turn, calls, usage if request.include_usage else None))
+        chunks = tuple(_stream(head, turn, choices, usage if request.include_usage else None))
         return Reply(200, headers, chunks, streamed=True, words=self, whole=len(chunks))
 
     def error(self, kind: ErrorKind, request: ModelRequest | None, *, retry_after: RetryAfter | None = None) -> Reply:
         """Status and body as documented, with the header that names a pause where one is given."""
-        del request
-        status, type_, code, message = _ERRORS[kind]
-        return _error_reply(status, (_JSON, *retry_after_header(retry_after)), message, type_, None, code)
+        return openai_wire.error_reply(kind, request, retry_after)
 
     def error_event(self, kind: ErrorKind) -> Chunk:
         """The error object alone in a `data:` line."""
-        _, type_, code, message = _ERRORS[kind]
-        return Chunk(_sse({"error": {"message": message, "type": type_, "param": None, "code": code}}))
+        return Chunk(_sse({"error": error_body(kind)}))
 
     def refuse(self, error: BadRequest) -> Reply:
         """400 `invalid_request_error`."""
-        return _error_reply(400, (_JSON,), str(error), "invalid_request_error", error.param, error.code)
+        return openai_wire.refusal(error)
 
-    def _on_wire(self, call: ToolCall, request: ModelRequest, n: int, index: int) -> ToolCall:
-        return ToolCall(
-            wire_name(call.name, request.tools), call.arguments, f"call_{n}_{index}" if call.id is None else call.id
+
+def _check_format(said: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+    kind = said.get("type")
+    if kind is None:
+        raise missing("response_format.type")
+    if kind not in ("json_object", "json_schema", "text"):
+        raise not_among("response_format.type", kind, ("json_object", "json_schema", "text"))
+    if kind == "json_object" and not any("json" in text_of(message.get("content")).lower() for message in messages):
+        raise BadRequest(
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+            "messages",
         )
+    if kind == "json_schema":
+        schema = said.get("json_schema")
+        if not isinstance(schema, dict):
+            raise missing("response_format.json_schema")
+        if not schema.get("name"):
+            raise missing("response_format.json_schema.name")
+        if schema.get("strict") is True:
+            check_schema(f"response_format '{schema['name']}'", schema.get("schema"), "response_format")
 
 
 def _message(said: dict[str, Any]) -> Message:
-    calls = said.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    functions = [(call, call.get("function") or call.get("custom")) for call in said.get("tool_calls") or ()]
     return Message(
         role=_SAME.get(said["role"], said["role"]),
-        text=text_of(said.get("content")),
+        text=text_of(said.get("content")) or said.get("refusal") or "",
         calls=tuple(
-            ToolCall(str(function.get("name")), str(function.get("arguments")), call.get("id"))
-            for call, function in zip(calls or (), functions, strict=False)
-            if isinstance(function, dict)
+            ToolCall(function["name"], function.get("arguments", function.get("input", "")), call["id"])
+            for call, function in functions
         ),
         call_id=said.get("tool_call_id"),
         name=said.get("name"),
     )
 
 
-def _tool_names(tools: object) -> Iterator[str]:
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            yield function["name"]
+def _on_wire(turn: Turn, request: ModelRequest, ids: list[str]) -> list[ToolCall]:
+    return [
+        ToolCall(wire_name(call.name, request.tools), call.arguments, id_)
+        for call, id_ in zip(turn.calls, ids, strict=True)
+    ]
 
 
-def _usage(said: Usage) -> dict[str, int]:
-    total = said.input_tokens + said.output_tokens
-    return {"prompt_tokens": said.input_tokens, "completion_tokens": said.output_tokens, "total_tokens": total}
+def _without_reasoning(turn: Turn) -> Turn:
+    return turn if turn.reasoning is None else Turn(turn.text, turn.calls, turn.stop, turn.usage, None, turn.refusal)
 
 
-def _completion(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict[str, int]) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": turn.text, "refusal": None}
-    if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in calls
-        ]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _STOPS[turn.stop_reason]}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+def _usage(said: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": said.input_tokens,
+        "completion_tokens": said.output_tokens,
+        "total_tokens": said.input_tokens + said.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": said.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": said.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _completion(
+    head: dict[str, Any], turn: Turn, choices: list[list[ToolCall]], usage: dict[str, Any]
+) -> dict[str, Any]:
+    said: list[dict[str, Any]] = []
+    for index, calls in enumerate(choices):
+        content = None if turn.refusal else turn.text
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": turn.refusal}
+        if turn.reasoning is not None:
+            message["reasoning_content"] = turn.reasoning
+        if calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in calls
+            ]
+        finish = _STOPS[turn.stop_reason]
+        said.append({"index": index, "message": message, "logprobs": None, "finish_reason": finish})
+    return {**head, "object": "chat.completion", "choices": said, "usage": usage}
 
 
 def _whole(turn: Turn, calls: list[ToolCall]) -> Iterator[Delta]:
-    if turn.text:
-        yield Delta(text=turn.text)
+    if turn.refusal or turn.text:
+        yield Delta(text=turn.refusal or turn.text or "")
     for index, call in enumerate(calls):
         yield Delta(index=index, name=call.name, id=call.id or "", arguments=call.arguments)
 
 
-def _stream(head: dict[str, Any], turn: Turn, calls: list[ToolCall], usage: dict[str, int] | None) -> Iterator[Chunk]:
+def _stream(
+    head: dict[str, Any], turn: Turn, choices: list[list[ToolCall]], usage: dict[str, Any] | None
+) -> Iterator[Chunk]:
     frame = {**head, "object": "chat.completion.chunk"}
-    # A client that asked for usage gets `usage: null` on every chunk but the last.
-    without: dict[str, Any] = {} if usage is None else {"usage": None}
-
-    def event(delta: dict[str, Any], *seen: Delta, finish: str | None = None) -> Chunk:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return Chunk(_sse({**frame, "choices": [choice], **without}), terminal=finish is not None, deltas=seen)
-
-    yield event({"role": "assistant", "content": None if turn.text is None else "", "refusal": None})
-    for piece in WORDS.findall(turn.text or ""):
-        yield event({"content": piece}, Delta(text=piece))
-    for index, call in enumerate(calls):
-        function = {"name": call.name, "arguments": ""}
-        opening = {"index": index, "id": call.id, "type": "function", "function": function}
-        yield event({"tool_calls": [opening]}, Delta(index=index, name=call.name, id=call.id or ""))
-        for start in range(0, len(call.arguments), ARGUMENT_PIECE):
-            piece = call.arguments[start : start + ARGUMENT_PIECE]
-            more = {"index": index, "function": {"arguments": piece}}
-            yield event({"tool_calls": [more]}, Delta(index=index, arguments=piece))
-    yield event({}, finish=_STOPS[turn.stop_reason])
+    # The events differ in little, so that most of their text is written once. A client that asked for usage gets
+    # `usage: null` on every chunk but the last.
+    begin = b"data: " + dump(frame)[:-1] + b',"choices":[{"index":'
+    end = b"}]}\n\n" if usage is None else b'}],"usage":null}\n\n'
+    for index, calls in enumerate(choices):
+        opening, last = begin + str(index).encode() + b',"delta":', index + 1 == len(choices)
+        for delta, seen, finish in _pieces(turn, calls):
+            closing = b',"logprobs":null,"finish_reason":' + dump(finish) + end
+            yield Chunk(
+                opening + dump(delta) + closing,
+                terminal=finish is not None and last,
+                deltas=() if index or seen is None else (seen,),
+            )
     if usage is not None:
         yield Chunk(_sse({**frame, "choices": [], "usage": usage}))
     yield Chunk(b"data: [DONE]\n\n")
 
 
+def _pieces(turn: Turn, calls: list[ToolCall]) -> Iterator[tuple[dict[str, Any], Delta | None, str | None]]:
+    """What each event of one choice says, what that adds to the turn, and the finish reason of the last."""
+    text = "" if turn.refusal else turn.text
+    yield {"role": "assistant", "content": None if text is None else "", "refusal": None}, None, None
+    for piece in WORDS.findall(turn.reasoning or ""):
+        yield {"reasoning_content": piece}, None, None
+    for piece in WORDS.findall(turn.refusal or text or ""):
+        yield {"refusal" if turn.refusal else "content": piece}, Delta(text=piece), None
+    for index, call in enumerate(calls):
+        function = {"name": call.name, "arguments": ""}
+        opening = {"index": index, "id": call.id, "type": "function", "function": function}
+        yield {"tool_calls": [opening]}, Delta(index=index, name=call.name, id=call.id or ""), None
+        for start in range(0, len(call.arguments), ARGUMENT_PIECE):
+            piece = call.arguments[start : start + ARGUMENT_PIECE]
+            more = {"index": index, "function": {"arguments": piece}}
+            yield {"tool_calls": [more]}, Delta(index=index, arguments=piece), None
+    yield {}, None, _STOPS[turn.stop_reason]
+
+
 def _sse(data: dict[str, Any]) -> bytes:
     return b"data: " + dump(data) + b"\n\n"
-
-
-def _error_reply(
-    status: int,
-    headers: tuple[tuple[str, str], ...],
-    message: str,
-    type_: str,
-    param: str | None,
-    code: str | None,
-) -> Reply:
-    body = dump({"error": {"message": message, "type": type_, "param": param, "code": code}})
-    return Reply(status, headers, (Chunk(body),), error_code=code or type_, meant=False)

@@ -15,9 +15,7 @@ from pytest_agent.llm.request import ModelRequest
 from pytest_agent.llm.turn import ToolCall, Turn
 from pytest_agent.llm.wire import wire_name
 
-_WORDS = tuple(
-    "the order has been found and all that was asked for is done there is nothing left to do we thank you".split()
-)
+_TEXT = "the order has been found and all that was asked for is done there is nothing left to do we thank you"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class Persona:
     It decides from the history alone, so that any number of conversations may be under way. `tools` are those it needs,
     in order; None is every one that the agent declares. A new message of the user begins anew. `parallel` makes all the
     calls in one turn. `arguments` are those of a tool by its name; others are made from its JSON schema, the same for
-    one `seed`. `answer` is its last word, `words` how long that is where it is not given. `pace` is that of its turns.
+    one `seed`. `answer` is its last word; where it is not given that is a structured output, if the agent asks for one,
+    or as many `words`. `pace` is that of its turns.
 
     Raises ValueError, which fails the test, for a tool that the agent does not declare and arguments that cannot be
     made.
@@ -45,7 +44,7 @@ class Persona:
         """What it says to this request."""
         missing = self._missing(request)
         if missing:
-            calls = missing if self.parallel else missing[:1]
+            calls = missing if self.parallel and _may_be_parallel(request.data) else missing[:1]
             return Turn(calls=tuple(self._call(name, request) for name in calls), pace=self.pace)
         return Turn(text=self._answer(request), pace=self.pace)
 
@@ -54,8 +53,10 @@ class Persona:
         if request.data.get("tool_choice") in ("none", {"type": "none"}):
             return []
         made: set[str] = set()
-        for message in reversed(request.history):
-            if message.role == "user":
+        before = (None, *request.history)
+        for message, previous in zip(reversed(request.history), reversed(before[:-1]), strict=True):
+            # Some agents put a word of the user's beside the results of tools; that is no new question.
+            if message.role == "user" and (previous is None or previous.role != "tool"):
                 break
             made.update(call.name for call in message.calls)
         needed = request.tools if self.tools is None else [self._declared(name, request) for name in self.tools]
@@ -81,8 +82,15 @@ class Persona:
     def _answer(self, request: ModelRequest) -> str:
         if self.answer is not None:
             return self.answer
-        start = random.Random(f"{self.seed}:{len(request.history)}").randrange(len(_WORDS))  # noqa: S311 - no secret
-        said = [_WORDS[(start + place) % len(_WORDS)] for place in range(max(self.words, 1))]
+        schema = _output_schema(request.data)
+        if schema is not None:
+            try:
+                return json.dumps(value_for(schema, f"{self.seed}:output"), ensure_ascii=False)
+            except ValueError as error:
+                raise ValueError(f"the structured output cannot be made: {error}") from None
+        known = _TEXT.split()
+        start = random.Random(f"{self.seed}:{len(request.history)}").randrange(len(known))  # noqa: S311 - no secret
+        said = [known[(start + place) % len(known)] for place in range(max(self.words, 1))]
         return f"{' '.join(said).capitalize()}."
 
 
@@ -91,6 +99,33 @@ def schemas_of(data: Mapping[str, Any]) -> dict[str, Any]:
     tools = data.get("tools")
     declared = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
     return {name: schema for tool in declared for name, schema in _schemas(tool)}
+
+
+_OUTPUTS = (
+    ("response_format", "json_schema", "schema"),
+    ("text", "format", "schema"),
+    ("output_config", "format", "schema"),
+    ("output_format", "schema"),
+    ("generationConfig", "responseSchema"),
+    ("generationConfig", "responseJsonSchema"),
+)
+
+
+def _output_schema(data: Mapping[str, Any]) -> Any:
+    """The schema of the structured output that the agent asks for, in any of the protocols; None for plain text."""
+    for path in _OUTPUTS:
+        found: Any = data
+        for part in path:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _may_be_parallel(data: Mapping[str, Any]) -> bool:
+    choice = data.get("tool_choice")
+    one_by_one = isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True
+    return data.get("parallel_tool_calls") is not False and not one_by_one
 
 
 def _schemas(tool: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

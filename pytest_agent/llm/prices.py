@@ -113,8 +113,9 @@ class Prices:
         return None if price is None else price.of(usage)
 
     def _price(self, model: str) -> _Price | None:
-        if model in self._models:
-            return self._models[model]
+        price = self._models.get(model) or self._models.get(model.rpartition("/")[2])
+        if price is not None:
+            return price
         found = self._bare.get(model.removeprefix("models/"), [])
         return found[0] if found and all(price == found[0] for price in found) else None
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pytest_agent.llm.anthropic_messages import AnthropicMessages
+from pytest_agent.llm.anthropic_tokens import AnthropicTokens
+from pytest_agent.llm.gemini import Gemini
+from pytest_agent.llm.gemini_services import GeminiModels, GeminiTokens
+from pytest_agent.llm.models_list import ModelsList
 from pytest_agent.llm.openai_chat import OpenAIChat
+from pytest_agent.llm.openai_embeddings import OpenAIEmbeddings
+from pytest_agent.llm.openai_responses import OpenAIResponses
 from pytest_agent.llm.request import Codec, Service
 
-CODECS: tuple[Codec, ...] = (OpenAIChat(), AnthropicMessages())
-SERVICES: tuple[Service, ...] = ()
+CODECS: tuple[Codec, ...] = (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), Gemini())
+SERVICES: tuple[Service, ...] = (OpenAIEmbeddings(), AnthropicTokens(), GeminiTokens(), GeminiModels(), ModelsList())
 
 
 def codec_for(method: str, path: str) -> Codec | None:

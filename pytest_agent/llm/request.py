@@ -66,7 +66,9 @@ class ModelRequest:
         if not self.messages:
             return "(no messages)"
         last = self.messages[-1]
-        return f"{last.get('role', '?')}: {str(last.get('content'))[:120]}"
+        # An item of OpenAI Responses need be no message: a call, or its output.
+        said = last.get("content", last.get("parts", last.get("output")))
+        return f"{last.get('role') or last.get('type', '?')}: {str(said)[:120]}"
 
 
 class Codec(Protocol):

@@ -45,7 +45,15 @@ class Condition:
         return any(self._fits(value) for value in self.found(request, n))
 
     def difference(self, request: ModelRequest, n: int) -> tuple[float, str]:
-        """How near the request comes to fitting, from 0 to 1, and what is different, in one line."""
+        """How near the request comes to fitting, from 0 to 1, and what is different, in one line; (1, "") if it fits.
+
+        A predicate is asked about requests here that it was never asked about before: one that raises does not fit.
+        """
+        try:
+            if self.fits(request, n):
+                return 1.0, ""
+        except Exception as error:  # noqa: BLE001 - the test's own predicate; the message says what it raised
+            return 0.0, f"{self.name}: {_name(self.wanted)} raised {type(error).__name__}: {error}"
         values = self.found(request, n)
         if not values:
             return 0.0, f"{self.name}: there is none, expected {self._expected()}"
@@ -54,7 +62,7 @@ class Condition:
         scored = [(*_nearest(self.wanted, value), value) for value in values]
         ratio, piece, value = max(scored, key=lambda entry: entry[0])
         near = f" (nearest: {piece!r})" if piece and piece != value and ratio >= 0.6 else ""
-        return ratio, f"{self.name}: found {_short(value)}, expected {self._expected()}{near}"
+        return ratio * 0.9, f"{self.name}: found {_short(value)}, expected {self._expected()}{near}"
 
     def __str__(self) -> str:
         wanted = self.wanted
@@ -83,6 +91,7 @@ class Condition:
 class Rule:
     """Made by `when`; `says` gives it the turns. `number` counts the rules of a test from 1, as they are written."""
 
+    spelled: str
     number: int
     conditions: tuple[Condition, ...]
     times: int | None
@@ -103,37 +112,33 @@ class Rule:
         return bool(self.turns) and all(condition.fits(request, n) for condition in self.conditions)
 
     def difference(self, request: ModelRequest, n: int) -> tuple[float, str]:
-        """How near the request comes to fitting: conditions that hold, and a part for each near miss; and the rest."""
-        score, lines = 0.0, []
-        for condition in self.conditions:
-            if condition.fits(request, n):
-                score += 1
-            else:
-                near, line = condition.difference(request, n)
-                score += near * 0.9
-                lines.append(line)
-        return score / len(self.conditions), "; ".join(lines)
+        """How near the request comes to fitting, from 0 to 1, and how it differs: "" where it fits."""
+        found = [condition.difference(request, n) for condition in self.conditions]
+        return sum(near for near, _ in found) / len(found), "; ".join(line for _, line in found if line)
 
     def __str__(self) -> str:
         more = [] if self.times is None else [f"times={self.times}"]
-        return f"llm.when({', '.join([*map(str, self.conditions), *more])})"
+        return f"{self.spelled}.when({', '.join([*map(str, self.conditions), *more])})"
 
 
-def make_rule(number: int, wanted: Mapping[str, Any], *, times: int | None, optional: bool) -> Rule:
+def make_rule(spelled: str, number: int, wanted: Mapping[str, Any], *, times: int | None, optional: bool) -> Rule:
     """A rule with the conditions that are not None. Raises TypeError where there are none or one cannot be asked."""
     conditions = tuple(Condition(name, value) for name, value in wanted.items() if value is not None)
     if not conditions:
         raise TypeError(
-            f"llm.when() asks for nothing; give one of {', '.join(wanted)}, or use llm.answers_with(...) for every call"
+            f"{spelled}.when() asks for nothing; give one of {', '.join(wanted)}, "
+            f"or use {spelled}.answers_with(...) for every call"
         )
     for condition in conditions:
         kinds = (int,) if condition.name == "turn" else (str, re.Pattern)
         if not (isinstance(condition.wanted, kinds) or callable(condition.wanted)):
             form = "a number" if condition.name == "turn" else "text, a compiled regular expression"
-            raise TypeError(f"llm.when({condition}): expected {form} or a predicate, found {condition.wanted!r}")
+            raise TypeError(f"{spelled}.when({condition}): expected {form} or a predicate, found {condition.wanted!r}")
     if times is not None and times < 1:
-        raise ValueError(f"llm.when(..., times={times}): expected 1 or more; leave the rule out to have it never fit")
-    return Rule(number, conditions, times, optional)
+        raise ValueError(
+            f"{spelled}.when(..., times={times}): expected 1 or more; leave the rule out to have it never fit"
+        )
+    return Rule(spelled, number, conditions, times, optional)
 
 
 def _results(request: ModelRequest) -> list[str]:

@@ -8,9 +8,7 @@ what it could not know. A function is asked anew: it sees the history.
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +17,8 @@ from pytest_agent.llm.author import problem_of
 from pytest_agent.llm.calls import CallBook, LogicalCall
 from pytest_agent.llm.closest import undeclared
 from pytest_agent.llm.request import ModelRequest
-from pytest_agent.llm.rules import Matcher, Rule, make_rule
+from pytest_agent.llm.rules import Rule
+from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import Said, Turn, to_turn
 from pytest_agent.llm.usage import Meter, Spent
 
@@ -38,9 +37,6 @@ APART = 1_000_000
 RECENT = 20
 """Requests that are kept to say how near one came to a rule that was never used."""
 
-Function = Callable[[ModelRequest], Said]
-"""Answers a request out of what it says, and of nothing else: requests of several agents may come in any order."""
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -51,59 +47,6 @@ class Line:
     problem: str | None = None
 
 
-class Told:
-    """The rules and the function of one conversation, or of all of them."""
-
-    def __init__(self, numbers: list[Rule]) -> None:
-        self._all_rules = numbers
-        self.rules: list[Rule] = []
-        self.function: Function | None = None
-
-    def when(
-        self,
-        *,
-        last: Matcher | None = None,
-        tool_result: Matcher | None = None,
-        model: Matcher | None = None,
-        turn: int | Callable[[int], bool] | None = None,
-        conversation: Matcher | None = None,
-        system: Matcher | None = None,
-        times: int | None = None,
-        optional: bool = False,
-    ) -> Rule:
-        """A rule: `llm.when(last="refund").says(call("lookup"), "Done.")`. The first that fits wins over the script.
-
-        Every condition given must hold: `last`, the text of the last message; `tool_result`, that of a result that has
-        come since the model last spoke; `model`; `system`, the system prompts; `turn`, the number of the logical call
-        in its conversation; `conversation`, whose text is its whole name. Of the others a text is a part.
-        `times` is how often it may fit in one conversation; None is no limit. A rule that never fits fails the test,
-        and so does one that was not asked for all of its turns, unless it is `optional`.
-        Raises TypeError for what cannot be asked.
-        """
-        wanted = {
-            "last": last,
-            "tool_result": tool_result,
-            "model": model,
-            "turn": turn,
-            "conversation": conversation,
-            "system": system,
-        }
-        rule = make_rule(len(self._all_rules) + 1, wanted, times=times, optional=optional)
-        self._all_rules.append(rule)
-        self.rules.append(rule)
-        return rule
-
-    def answers_with(self, function: Function) -> None:
-        """What the model says where no rule fits and no turn is left: `function(request)`, in any form of `says`.
-
-        It is a plain function, called once for each logical call; a `Persona` is one. An exception in it is an error
-        of the test and fails it. Raises TypeError for a coroutine function.
-        """
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - whether calling it gives a coroutine
-            raise TypeError(f"{function!r} is async; llm.answers_with takes a plain function: make it `def`")
-        self.function = function
-
-
 class Script(Told):
     """One conversation: the turns of its script, its own rules and function, and how far the agent has come.
 
@@ -111,7 +54,7 @@ class Script(Told):
     """
 
     def __init__(self, name: str, shared: Told, rules: list[Rule], *, number: int, most_calls: int | None) -> None:
-        super().__init__(rules)
+        super().__init__(rules, f"llm.conversation({name!r})" if name else "llm")
         self.name = name
         self._number = number
         self.turns: list[Turn] = []
@@ -230,6 +173,7 @@ class Script(Told):
     def _tell_rule(self, call: LogicalCall, rule: Rule, place: int) -> None:
         if place == 0:
             self.uses[rule.number] = self.uses.get(rule.number, 0) + 1
+        self._repeats.pop(_key(rule.number, place), None)
         call.rule, call.place, call.told = rule.number, place, rule.turns[place]
         self._running = (rule, place + 1) if place + 1 < len(rule.turns) else None
 
@@ -244,10 +188,14 @@ class Script(Told):
         alone = last.rule is not None and last.place == 0 and self._running is None
         if alone and self._fitting(request, call.n) is not None:
             return False
-        key = f"turn {last.turn}" if last.rule is None else f"rule {last.rule}.{last.place}"
+        key = f"turn {last.turn}" if last.rule is None else _key(last.rule, last.place)
         if self._repeats.get(key, 0) >= REPEATS:
             return False
         self._repeats[key] = self._repeats.get(key, 0) + 1
         call.told, call.turn, call.rule, call.place = last.told, last.turn, last.rule, last.place
         self._idle += 1
         return True
+
+
+def _key(rule: int, place: int) -> str:
+    return f"rule {rule}.{place}"

@@ -10,7 +10,8 @@ from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.conversations import conversation_of, current
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.llm.rules import Rule
-from pytest_agent.llm.script import Script, Told
+from pytest_agent.llm.script import Script
+from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import ToolCall
 from pytest_agent.llm.wire import wire_name
 from pytest_agent.trace import ToolCalled, ToolReplied, Trace
@@ -69,8 +70,10 @@ class Scripts:
         last = [script.book.last for script in self]
         asking = [call for call in last if call is not None and any(_calls(call, reply.tool))]
         if len(asking) > 1:
-            used = [event.arguments for event in trace.of(ToolCalled) if event.site == reply.site][-1:]
-            exactly = [call for call in asking if any(_arguments(made) in used for made in _calls(call, reply.tool))]
+            used = next(
+                e.arguments for e in reversed(trace.events) if isinstance(e, ToolCalled) and e.site == reply.site
+            )
+            exactly = [call for call in asking if any(_arguments(made) == used for made in _calls(call, reply.tool))]
             asking = exactly or asking
         return asking[-1] if asking else self.default.book.last
 

@@ -68,7 +68,12 @@ def retry_after_header(pause: RetryAfter | None) -> tuple[tuple[str, str], ...]:
 
 def usage_of(turn: Turn, request: ModelRequest) -> Usage:
     """What the turn says, else an estimate of four characters a token, as providers document it."""
-    return turn.usage or Usage(
+    if turn.usage is not None:
+        return turn.usage
+    thought = len(turn.reasoning or "") // 4
+    said = len(turn.refusal or turn.text or "") + sum(len(call.arguments) for call in turn.calls)
+    return Usage(
         input_tokens=max(1, len(dump(request.messages)) // 4),
-        output_tokens=max(1, (len(turn.text or "") + sum(len(call.arguments) for call in turn.calls)) // 4),
+        output_tokens=max(1, said // 4 + thought),
+        reasoning_tokens=thought,
     )

@@ -7,29 +7,28 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_agent.adapters.arrivals import CONTROL, Arrival
-from pytest_agent.llm.turn import ToolCall, Turn, call
+from pytest_agent.llm.turn import Turn, call
+from pytest_agent.llm.turn_part import SaidPart
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class TurnPart(_Part):
-    """One turn of the model: `text`, or `call` with one or several tools and their arguments."""
+class TurnPart(SaidPart):
+    """One turn of the model: `text`, `refusal`, or `call` with one or several tools and their arguments."""
 
-    text: str | None = None
     call: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.text is None and not self.call:
-            raise ValueError("a turn says 'text', or 'call's tools, or both")
+        if self.text is None and self.refusal is None and not self.call:
+            raise ValueError("a turn says 'text', or 'call's tools, or both, or a 'refusal'")
         return self
 
     def turn(self) -> Turn:
         """The turn for the script."""
-        calls: tuple[ToolCall, ...] = tuple(call(name, **arguments) for name, arguments in self.call.items())
-        return Turn(text=self.text, calls=calls)
+        return self.said([call(name, **arguments) for name, arguments in self.call.items()])
 
 
 class ToolPart(_Part):

@@ -56,7 +56,8 @@ class StoreError(AgentError):
     Codes that may pass by themselves (`passing`): `store`, `locked` (others wrote all the time), `unavailable` (no
     connection, or it was lost: what was under way may have been written). Others: `disk_full`, `read_only`,
     `cannot_open`, `not_a_store`, `corrupt_file`, `corrupt_row`, `newer_schema` (a newer program has to do it),
-    `old_schema` (run `agentfsm migrate`), `too_large`, `unstorable` (NUL, a lone surrogate, no plain JSON),
+    `old_schema` (run `agentfsm migrate`), `too_large`, `unstorable` (NUL, a lone surrogate, no plain JSON,
+    an integer of more than 64 bits), `constraint` (a row that the tables refuse: another program wrote there),
     `store_closed`, `wrong_loop`, `store_url`.
     """
 

@@ -20,9 +20,9 @@ class _Record:
     """A frozen record that is copied with changes many times a step."""
 
     def but(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed; five times as fast as `dataclasses.replace`."""
+        """Return a copy with some fields changed; many times as fast as `dataclasses.replace`."""
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **changes)
+        object.__setattr__(copy, "__dict__", self.__dict__ | changes)
         return copy
 
 

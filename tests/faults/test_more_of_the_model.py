@@ -100,8 +100,10 @@ def test_keep_alives_of_anthropic_are_pings(run_under):
     run = run_under("stream-keepalive(after=1, times=2)@llm")
     run.llm.says("Hi.")
     with run.inside():
-        body = httpx.post("https://llm.example/v1/messages", json={**ASK, "stream": True}).content
-    assert body.count(b'event: ping\ndata: {"type":"ping"}\n\n') == 2
+        sent = {**ASK, "stream": True}
+        headers = {"anthropic-version": "2023-06-01"}
+        body = httpx.post("https://llm.example/v1/messages", json=sent, headers=headers).content
+    assert body.count(b'event: ping\ndata: {"type":"ping"}\n\n') == 2 + 1  # every stream has one of its own
 
 
 def test_keep_alives_and_then_the_rest(run_under):
@@ -489,13 +491,14 @@ def test_there_is_nothing_to_repeat_at_the_first_call(run_under):
 
 
 @pytest.mark.parametrize("calls", ["x", ["x"], [{"function": "x"}], [{"function": {}}]])
-def test_a_history_that_is_none_is_not_repeated(run_under, calls):
+def test_a_history_that_is_none_is_refused_and_not_repeated(run_under, calls):
     run = run_under("model-repeats-call@llm")
     run.llm.says("Hi.")
-    odd = {"role": "assistant", "tool_calls": calls, "content": [{"type": "tool_use"}, "x"]}
+    odd = {"role": "assistant", "tool_calls": calls, "content": None}
     with run.inside():
         reply = httpx.post(URL, json={"model": "gpt-5", "messages": [*USER, odd]})
-    assert reply.json()["choices"][0]["message"]["content"] == "Hi."
+    assert reply.json()["error"]["param"].startswith("messages[1].tool_calls")
+    assert not list(run.trace.of(FaultApplied))
 
 
 def test_a_request_that_no_context_holds_is_refused(run_under):

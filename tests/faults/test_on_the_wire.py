@@ -157,7 +157,9 @@ def test_insufficient_quota_lasts(run_under):
     assert caught.value.code == "insufficient_quota"
     assert caught.value.response.json() == {
         "error": {
-            "message": "You exceeded your current quota, please check your plan and billing details.",
+            "message": "You exceeded your current quota, please check your plan and billing details. For more "
+            "information on this error, read the docs: "
+            "https://platform.openai.com/docs/guides/error-codes/api-errors.",
             "type": "insufficient_quota",
             "param": None,
             "code": "insufficient_quota",

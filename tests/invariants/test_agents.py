@@ -25,10 +25,24 @@ class Reply:
                 if line.startswith("data: {"):
                     self._take(json.loads(line[6:])["choices"][0], on_call)
 
+    @property
+    def message(self):
+        """What the model said, as it goes into the history."""
+        made = [
+            {
+                "id": asked["id"],
+                "type": "function",
+                "function": {"name": asked["name"], "arguments": asked["arguments"]},
+            }
+            for asked in self.calls.values()
+        ]
+        return {"role": "assistant", "content": self.text or None, "tool_calls": made}
+
     def _take(self, choice, on_call):
         self.text += choice["delta"].get("content") or ""
         for piece in choice["delta"].get("tool_calls") or []:
-            known = self.calls.setdefault(piece["index"], {"name": "", "arguments": ""})
+            known = self.calls.setdefault(piece["index"], {"id": "", "name": "", "arguments": ""})
+            known["id"] += piece.get("id", "")
             known["name"] += piece["function"].get("name", "")
             known["arguments"] += piece["function"]["arguments"]
             with contextlib.suppress(ValueError):
@@ -80,12 +94,12 @@ def trusting(tools):
         reply = Reply(history)
         if not reply.calls:
             return reply.text
-        history.append({"role": "assistant", "content": reply.text or None})
+        history.append(reply.message)
         for asked in reply.calls.values():
             result = "error"
             with contextlib.suppress(Exception):
                 result = tools[asked["name"]](**asked.get("data", {}))
-            history.append({"role": "tool", "content": str(result)})
+            history.append({"role": "tool", "tool_call_id": asked["id"], "content": str(result)})
     return None
 
 
@@ -98,11 +112,11 @@ def sound(tools):
             continue
         if not reply.calls:
             return reply.text
-        history.append({"role": "assistant", "content": None})
+        history.append(reply.message)
         for asked in reply.calls.values():
             data = asked.get("data")
             result = tools[asked["name"]](**data) if isinstance(data, dict) and "order" in data else "not valid: order"
-            history.append({"role": "tool", "content": str(result)})
+            history.append({"role": "tool", "tool_call_id": asked["id"], "content": str(result)})
     return None
 
 

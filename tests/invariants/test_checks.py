@@ -9,6 +9,7 @@ from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
     EffectCommitted,
     FaultApplied,
+    ModelRefused,
     ModelReplied,
     ModelRequested,
     OutcomeClaimed,
@@ -66,6 +67,18 @@ def turn(n=1, attempt=1, **more):
 
 def refused(n=1, attempt=1, *, model="m", error="insufficient_quota"):
     return [asked(n, attempt, model=model), said(n, attempt, status=429, error=error)]
+
+
+def not_taken(body="b", *, about="history"):
+    return ModelRefused(
+        codec="Anthropic Messages",
+        status=400,
+        param="messages.1",
+        message="messages.1: `tool_use` ids were found without `tool_result` blocks",
+        about=about,
+        body_sha256=body,
+        at_fault='{"role": "assistant"}',
+    )
 
 
 def called(n=1, attempt=1, *, tool="refund", effect=True, key=None, problem=None, **arguments):
@@ -269,6 +282,16 @@ WRONG = [
         ),
         "a call of the cut turn of llm#1",
     ),
+    (
+        "I8",
+        "a cut call kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0", "name": "refund"}]),
+        ),
+        "a call of the cut turn of llm#1",
+    ),
     ("I8", "success on a cut turn", ev(asked(1), CUT, claim()), "was taken for the whole answer"),
     (
         "I8",
@@ -311,6 +334,18 @@ WRONG = [
         "a call of a cut turn under its name on the wire",
         ev(asked(1), said(1, calls=["payments_refund"], end="timeout"), called(1, tool="payments.refund")),
         "never ended",
+    ),
+    (
+        "I10",
+        "a history refused",
+        ev(asked(1), not_taken()),
+        "Anthropic Messages refuses the history: messages.1: `tool",
+    ),
+    (
+        "I10",
+        "the same parameter refused twice",
+        ev(not_taken(about="request"), not_taken(about="request")),
+        "the same request was refused 2 times in a row: messages.1",
     ),
 ]
 
@@ -457,6 +492,9 @@ RIGHT = [
     ("I9", "cut, asked again, then run", ev(asked(1), CUT_CALL, turn(1, 2, calls=["refund"]), called(1))),
     ("I9", "a tool the cut turn does not call", ev(asked(1), CUT_CALL, called(1, tool="health"))),
     ("I9", "an eager agent on a turn that does end", ev(asked(1), called(1), said(1, calls=["refund"]))),
+    ("I10", "a request taken", ev(turn(1, text="x"))),
+    ("I10", "a parameter refused, and left out then", ev(not_taken(about="request"), turn(1, text="x"))),
+    ("I10", "two parameters refused", ev(not_taken(about="request"), not_taken("c", about="request"))),
 ]
 
 NOT_JUDGED = [
@@ -464,6 +502,7 @@ NOT_JUDGED = [
     ("I3", "no claim", ev(turn(1, text="x"))),
     ("I8", "no model", ev(used(1), claim())),
     ("I9", "no tool", ev(turn(1, text="x"), claim())),
+    ("I10", "no model", ev(used(1), claim())),
 ]
 
 
@@ -499,7 +538,7 @@ def test_every_check_has_both_kinds_of_case():
 def test_all_at_once():
     violations, not_judged = check_all(ev(used(1, status="lost"), used(1, 2), claim("failed", crash=True)))
     assert [violation.id for violation in violations] == ["I1", "I3"]
-    assert not_judged == ["I8", "I11", "I13", "I20"]
+    assert not_judged == ["I8", "I10", "I11", "I13", "I20"]
 
 
 def test_a_check_leaves_the_evidence_as_it_is():

@@ -178,15 +178,14 @@ def test_an_abandoned_read_of_a_stalled_stream_is_tried_again_as_an_attempt(run_
 
     async def agent():
         http = httpx.AsyncClient(timeout=None)  # noqa: S113 - the point
-        request = http.build_request("POST", URL, json={"model": "m", "messages": [{"role": "user"}], "stream": True})
+        body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        request = http.build_request("POST", URL, json=body)
         stuck = await http.send(request, stream=True)
         pieces = stuck.aiter_raw()
         await anext(pieces)
         waiting = asyncio.ensure_future(anext(pieces))
         await asyncio.wait([waiting], timeout=3)
-        again = await http.send(
-            http.build_request("POST", URL, json={"model": "m", "messages": [{"role": "user"}], "stream": True})
-        )
+        again = await http.send(http.build_request("POST", URL, json=body))
         waiting.cancel()
         await asyncio.wait([waiting])
         await stuck.aclose()

@@ -35,6 +35,7 @@ def test_the_wheel_holds_two_packages_and_the_data_and_nothing_else(wheel):
         assert here
         assert shipped == here
     assert {"agentfsm/py.typed", "pytest_agent/py.typed"} <= set(names)
+    assert {"agentfsm/prices.yaml", "pytest_agent/llm/prices.yaml"} <= set(names)
     for kind, ending in (("environments", ".yaml"), ("starter", ".tmpl")):
         here = {f"agentfsm/{kind}/{path.name}" for path in (ROOT / "src" / "agentfsm" / kind).iterdir()}
         assert here == {name for name in names if name.startswith(f"agentfsm/{kind}/") and name.endswith(ending)}

@@ -116,6 +116,18 @@ def test_another_end_than_expected(project: pytest.Pytester, scenario: Callable[
         result.stdout.no_fnmatch_line("*collector.py*")
 
 
+@pytest.mark.parametrize(("first_s", "held"), [(2, True), (6, False)])
+def test_a_turn_may_say_how_fast_it_arrives_what_it_used_and_why_it_stops(
+    project: pytest.Pytester, scenario: Callable[[str], Path], first_s: int, held: bool
+) -> None:
+    more = f"pace: {{first_s: {first_s}}}\n    usage: {{input_tokens: 9, output_tokens: 1}}\n    stop: stop\n"
+    scenario(GOOD.replace("cannot be refunded.\n", f"cannot be refunded.\n    {more}") + "budgets: {seconds: 5}\n")
+    result = project.runpytest()
+    result.assert_outcomes(passed=int(held), failed=int(not held))
+    if not held:
+        result.stdout.fnmatch_lines(["*budgets.seconds: 6* were used, expected at most 5;*"])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -141,6 +153,16 @@ def test_another_end_than_expected(project: pytest.Pytester, scenario: Callable[
             ["one.yaml:17 faults[0]: no fault fits 'tol.*'. Did you mean 'tool.*'?"],
         ),
         (("- text: Order", "- said: Order"), ["one.yaml:7 "]),
+        (("- text: Order 7 cannot be refunded.", "- stop: stop"), ["one.yaml:7 ", "a turn says 'text', or 'call's"]),
+        (("- text: Order", "- stop: ended\n    text: Order"), ["one.yaml:7 model[1].stop: ", "found 'ended'"]),
+        (
+            ("- text: Order", "- pace: {first: 1}\n    text: Order"),
+            ["one.yaml:7 model[1].pace.first: unknown key 'first'. Did you mean 'first_s'?"],
+        ),
+        (
+            ("- text: Order", "- usage: {input_tokens: -1, output_tokens: 1}\n    text: Order"),
+            ["one.yaml:7 model[1].usage.input_tokens: expected 0 or more, found -1"],
+        ),
         ((GOOD, ""), ["one.yaml:1: expected a mapping of keys to values, found nothing"]),
         ((GOOD, "- a\n- b\n"), ["one.yaml:1: expected a mapping"]),
         (("model:", "model: ["), ["one.yaml:6: not valid YAML"]),

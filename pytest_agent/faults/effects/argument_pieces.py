@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from pytest_agent.faults.effect import Facts, LlmEffect
+from pytest_agent.llm.openai_events import renumbered
 from pytest_agent.llm.reply import Chunk, Reply
 
 
@@ -32,13 +33,15 @@ class ArgumentPieces(LlmEffect):
             pieces = list(run)
             text = "".join(delta.arguments for chunk in pieces for delta in chunk.deltas)
             chunks += self._cut(pieces[0], text) if text and reply.streamed else pieces
-        new = tuple(chunks)
+        new = renumbered(chunks)
         return reply if new == reply.chunks else dataclasses.replace(reply, chunks=new, whole=len(new))
 
     def _cut(self, chunk: Chunk, text: str) -> list[Chunk]:
         size = self.size or len(text)
         old = json.dumps(chunk.deltas[0].arguments, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        head, _, tail = chunk.data.rpartition(old)
+        head, found, tail = chunk.data.rpartition(old)
+        if not found:  # a wire that has arguments as an object, which comes whole
+            return [chunk]
         return [
             dataclasses.replace(
                 chunk,

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pytest_agent.faults.effect import Facts, LlmEffect
 from pytest_agent.faults.effects.boundaries import at_boundaries
+from pytest_agent.llm.openai_events import renumbered
 from pytest_agent.llm.reply import ErrorKind, Reply
 
 
@@ -29,5 +30,5 @@ class ErrorInStream(LlmEffect):
         terminal_at = reply.terminal_at
         if not reply.streamed or reply.words is None or terminal_at is None or self.after > terminal_at:
             return reply
-        chunks = (*reply.chunks[: self.after], reply.words.error_event(self.kind))
+        chunks = renumbered((*reply.chunks[: self.after], reply.words.error_event(self.kind)))
         return dataclasses.replace(reply, chunks=chunks, error_code=self.kind)

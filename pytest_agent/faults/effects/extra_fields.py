@@ -41,9 +41,10 @@ class ExtraFields(LlmEffect):
         return reply if chunks == reply.chunks else dataclasses.replace(reply, chunks=chunks)
 
     def _with_field(self, chunk: Chunk) -> Chunk:
-        # The first object of an event, or of a whole body; `[DONE]` has none.
-        head, brace, rest = chunk.data.partition(b"{")
-        if not brace or (head and not head.endswith(b"data: ")):
+        # The object of an event, or of a whole body; `[DONE]` has none. It is its last field: there are clients that
+        # take an object whose first one is `error` for one.
+        start, end = chunk.data.find(b"{"), chunk.data.rfind(b"}")
+        if start < 0 or (start and not chunk.data[:start].endswith(b"data: ")):
             return chunk
         field = json.dumps(_FIELDS[self.which], separators=(",", ":"))[1:-1].encode()
-        return dataclasses.replace(chunk, data=head + brace + field + b"," + rest)
+        return dataclasses.replace(chunk, data=chunk.data[:end] + b"," + field + chunk.data[end:])

@@ -29,6 +29,6 @@ class KeepAliveStall(LlmEffect):
     def change_reply(self, reply: Reply) -> Reply:
         """The head of the reply, then keep-alives."""
         terminal_at = reply.terminal_at
-        if not reply.streamed or terminal_at is None or self.after > terminal_at:
+        if not reply.streamed or reply.words is None or terminal_at is None or self.after > terminal_at:
             return reply
         return dataclasses.replace(reply, chunks=reply.chunks[: self.after], end="keep-alive")

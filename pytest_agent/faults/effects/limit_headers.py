@@ -27,5 +27,6 @@ class LimitHeaders(LlmEffect):
         return [self]
 
     def change_reply(self, reply: Reply) -> Reply:
-        """The same body with more headers."""
-        return dataclasses.replace(reply, headers=(*reply.headers, *_HEADERS))
+        """The same body, and these headers in place of those of the same names."""
+        kept = [header for header in reply.headers if header[0] not in dict(_HEADERS)]
+        return dataclasses.replace(reply, headers=(*kept, *_HEADERS))

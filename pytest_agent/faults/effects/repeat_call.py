@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable
+from typing import ClassVar, Self
 
 from pytest_agent.faults.effect import Facts, LlmEffect
 from pytest_agent.llm.reply import Reply
@@ -29,25 +28,10 @@ class RepeatCall(LlmEffect):
 
     def answer(self, request: ModelRequest) -> Reply | None:
         """The call as the history has it; None where there is none."""
-        made = [call for message in request.messages for call in _calls(message)]
+        made = [call for message in request.history for call in message.calls]
         if not made:
             return None
-        name, arguments = made[-1]
         # Its id is new, as that of a model that does not notice; the length of the history makes it so.
-        call = ToolCall(name, arguments, f"again_{len(request.messages)}")
+        call = ToolCall(made[-1].name, made[-1].arguments, f"again_{len(request.messages)}")
         reply = request.codec.encode(Turn(calls=(call,)), request, len(request.messages))
         return dataclasses.replace(reply, meant=False)
-
-
-def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and arguments of the calls in one message, in the form of either wire."""
-    if message.get("role") != "assistant":
-        return
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and "name" in function:
-            yield str(function["name"]), str(function.get("arguments", "{}"))
-    blocks = message.get("content")
-    for block in blocks if isinstance(blocks, list) else ():
-        if isinstance(block, dict) and block.get("type") == "tool_use" and "name" in block:
-            yield str(block["name"]), json.dumps(block.get("input", {}), ensure_ascii=False)

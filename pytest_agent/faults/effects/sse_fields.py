@@ -21,8 +21,8 @@ class SseFields(LlmEffect):
         return [self] if facts.get("streamed") else []
 
     def change_reply(self, reply: Reply) -> Reply:
-        """The same events with more lines."""
-        if not reply.streamed:
+        """The same events with more lines; a stream that is no SSE has none."""
+        if not reply.streamed or not any(value.startswith("text/event-stream") for _, value in reply.headers):
             return reply
         chunks = tuple(
             dataclasses.replace(chunk, data=f": error 0\nid: {n}\nretry: 3000\n".encode() + chunk.data)

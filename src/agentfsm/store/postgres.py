@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 
 from agentfsm.contracts import compact
-from agentfsm.errors import Conflict
+from agentfsm.errors import Conflict, StoreError
 from agentfsm.records import Commit, Control, Inbound, Incident, Receipt, Step, Task
-from agentfsm.store import queries, refusals, rows
+from agentfsm.store import postgres_fused, queries, refusals, rows
+from agentfsm.store.gathering import Gathering
 from agentfsm.store.packing import pack_control, plain
 from agentfsm.store.postgres_pool import Database
 from agentfsm.store.postgres_writes import refusal, statement
@@ -65,12 +66,16 @@ class PostgresStore:
     def __init__(self, url: str, *, pool_size: int = 20, wait_s: float = 10.0, schema: Schema | None = None) -> None:
         self._schema = schema or Schema()
         self._database = Database(url, pool_size=pool_size, wait_s=wait_s, schema=self._schema)
+        self._gathering = Gathering(self._together, self._alone)
 
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
+        return await self._gathering.commit(change)
+
+    async def _alone(self, change: Commit) -> Receipt:
         query, values = statement(change, self._schema)
         try:
-            found = await self._database.write(query, *values)
+            found = await self._database.run(query, *values)
         except asyncpg.PostgresError as error:
             raise refusal(change, str(error)) from None
         if not found:
@@ -79,6 +84,19 @@ class PostgresStore:
             raise refusals.moved_on(change.task, held, stored[0][0] if stored else None)
         cancel, controls, _ = found[0]
         return Receipt(change.task.version + change.moves, controls, cancel)
+
+    async def _together(self, changes: Sequence[Commit]) -> list[Receipt] | None:
+        try:
+            given = postgres_fused.values(changes, self._schema)
+            found = await self._database.run(postgres_fused.STATEMENT, *given)
+        except asyncpg.PostgresError:  # refused: each is tried by itself, and whoever is at fault is told there
+            return None
+        except StoreError as error:
+            if error.code in {"unstorable", "too_large"}:
+                return None
+            raise  # it may be written: each caller looks
+        controls, cancelled, _ = found[0]
+        return [Receipt(change.task.version + 1, controls, change.task.request_id in cancelled) for change in changes]
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
@@ -141,6 +159,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close all connections, or drop those that do not end in `wait_s`. Safe to call twice."""
+        await self._gathering.end()
         await self._database.close()
 
     async def _control_moved_on(self, key: str, expected: int) -> Conflict:

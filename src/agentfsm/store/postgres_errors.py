@@ -56,7 +56,9 @@ def code_of(error: BaseException) -> str:
         return _CODES[state]
     if state.startswith(_GONE) or isinstance(error, (OSError, TimeoutError)):
         return "unavailable"
-    if state.startswith("22"):
+    if state.startswith("23"):
+        return "constraint"
+    if state.startswith("22") or isinstance(error, ValueError):  # the latter where the driver could not encode it
         return "unstorable"
     if isinstance(error, asyncpg.InterfaceError):
         return "unavailable"

@@ -31,8 +31,12 @@ class Database:
 
     async def write(self, query: str, *values: Any) -> list[Any]:
         """Run one statement to its end, also for a caller that is cancelled; an error of REFUSED is the caller's."""
+        return await to_its_end(self.run(query, *values))
+
+    async def run(self, query: str, *values: Any) -> list[Any]:
+        """Run one statement; where the caller is cancelled, so is the statement."""
         self._check_open()
-        return await to_its_end(asyncio.ensure_future(self._run(query, values)))
+        return await self._run(query, values)
 
     async def read(self, query: str, *values: Any) -> list[Any]:
         """Run a statement that changes nothing; tried once more where its connection had been lost."""

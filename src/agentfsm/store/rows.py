@@ -24,18 +24,18 @@ STEP_ENDS = ("status", "output_data", "error_code", "error_class", "finished_at"
 INCIDENT = tuple(field.name for field in fields(Incident))
 EVENT = ("source", "event_id", "kind", "payload", "reason")
 
-_KEPT = ("request_id", "workflow", "text", "created_at", "mode", "depth")
+TASK_KEPT = ("request_id", "workflow", "text", "created_at", "mode", "depth")
 _SYSTEM = ("cancel_requested", "version")
 TASK_NEW = tuple(name for name in TASK if name not in _SYSTEM)
-TASK_MOVES = tuple(name for name in TASK_NEW if name not in _KEPT)
+TASK_MOVES = tuple(name for name in TASK_NEW if name not in TASK_KEPT)
 
 _JSON = frozenset({"business_state", "budget_used", "input_data", "output_data", "ending", "asked"})
 _TASK_JSON = tuple(place for place, name in enumerate(TASK) if name in _JSON)
 _STEP_JSON = tuple(place for place, name in enumerate(STEP) if name in _JSON)
 _STATE, _CANCEL = TASK.index("fsm_state"), TASK.index("cancel_requested")
 
-_new_of, _moves_of, _step_of, _ends_of, _incident_of = (
-    attrgetter(*names) for names in (TASK_NEW, TASK_MOVES, STEP, STEP_ENDS, INCIDENT)
+_new_of, _kept_of, _moves_of, _step_of, _ends_of, _incident_of = (
+    attrgetter(*names) for names in (TASK_NEW, TASK_KEPT, TASK_MOVES, STEP, STEP_ENDS, INCIDENT)
 )
 _ONES_OWN = attrgetter("request_id", "workflow", "text")
 _TOLD = attrgetter("answer", "current_step", "cause", "last_error", "owner")
@@ -55,6 +55,12 @@ def new(task: Task) -> list[Any]:
     """Return the values of TASK_NEW."""
     plain(*_ONES_OWN(task), *_TOLD(task))
     return _packed(_new_of(task), _NEW_PACKS)
+
+
+def kept(task: Task) -> tuple[Any, ...]:
+    """Return the values of TASK_KEPT."""
+    plain(*_ONES_OWN(task))
+    return _kept_of(task)
 
 
 def moving(task: Task) -> list[Any]:

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from agentfsm.errors import StoreError
 from agentfsm.records import Commit, Control, Inbound, Incident, Receipt, Step, Task
-from agentfsm.store import claiming, queries, rows, writes
+from agentfsm.store import claiming, queries, rows, sqlite_fused, usual, writes
 from agentfsm.store.batch import Batches
 from agentfsm.store.opening import open_reader, open_writer
 from agentfsm.store.queries import of_workflow
 from agentfsm.store.schema import Schema
-from agentfsm.store.sqlite_errors import store_error
+from agentfsm.store.sqlite_errors import REFUSALS, store_error
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class SQLiteStore:
         self._read_only = read_only
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-store")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-reader")
-        self._batches = Batches(self._writer, self._write_db, self._drop_writer)
+        self._batches = Batches(self._writer, self._write_db, self._drop_writer, self._together)
         self._write_connection: sqlite3.Connection | None = None
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -66,7 +66,7 @@ class SQLiteStore:
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
         schema = self._schema
-        return await self._write(lambda db: writes.write(db, change, schema))
+        return await self._write(lambda db: writes.write(db, change, schema), change if usual.fits(change) else None)
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
@@ -132,13 +132,16 @@ class SQLiteStore:
         self._reader.shutdown()
         self._writer.shutdown()
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _together(self, db: sqlite3.Connection, changes: Sequence[Commit]) -> Sequence[Receipt] | None:
+        return sqlite_fused.write_all(db, changes, self._schema)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T], change: Commit | None = None) -> T:
         self._check_open()
         if self._read_only:
             raise StoreError(f"{self._path} is open for reading only; nothing was written", code="read_only")
         try:
-            return await self._batches.write(work)
-        except (sqlite3.Error, UnicodeError) as error:
+            return await self._batches.write(work, change)
+        except REFUSALS as error:
             raise store_error(self._path, error) from error
 
     async def _rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
@@ -148,7 +151,7 @@ class SQLiteStore:
             if self._read_connection is None and not await loop.run_in_executor(self._reader, self._open_reader):
                 await loop.run_in_executor(self._writer, self._write_db)  # makes the file and its tables
             return await loop.run_in_executor(self._reader, self._read, query, given)
-        except (sqlite3.Error, UnicodeError) as error:
+        except REFUSALS as error:
             raise store_error(self._path, error) from error
 
     def _open_reader(self) -> bool:
@@ -169,7 +172,9 @@ class SQLiteStore:
 
     def _write_db(self) -> sqlite3.Connection:
         if self._write_connection is None:
-            self._write_connection = open_writer(self._path, self._busy_s, self._schema)
+            db = open_writer(self._path, self._busy_s, self._schema)
+            sqlite_fused.prepare(db)
+            self._write_connection = db
         return self._write_connection
 
     def _drop_reader(self) -> None:

@@ -16,6 +16,7 @@ _CODES = {
     "SQLITE_CORRUPT": "corrupt_file",
     "SQLITE_NOTADB": "corrupt_file",
     "SQLITE_TOOBIG": "too_large",
+    "SQLITE_CONSTRAINT": "constraint",
 }
 _HELP = {
     "locked": "another process was writing all the time",
@@ -26,11 +27,17 @@ _HELP = {
 }
 
 
-def store_error(path: Path, error: sqlite3.Error | UnicodeError) -> StoreError:
+REFUSALS = (sqlite3.Error, UnicodeError, OverflowError)
+"""Whatever the driver raises where the file did not take a statement."""
+
+
+def store_error(path: Path, error: Exception) -> StoreError:
     """Return the typed error of what a statement raised."""
     said = str(error)
     if isinstance(error, UnicodeError):
         return StoreError("a text with a lone surrogate cannot be stored; nothing was written", code="unstorable")
+    if isinstance(error, OverflowError):
+        return StoreError("an integer of more than 64 bits cannot be stored; nothing was written", code="unstorable")
     if "decode to UTF-8" in said:  # the driver's own; what follows is the text itself
         said = said.partition(" with text")[0]
         return StoreError(f"{path}: {said}; the row is damaged", code="corrupt_row", reason=said)

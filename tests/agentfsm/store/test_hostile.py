@@ -1,20 +1,25 @@
 """Bad rows, bad values, bad moments: a typed error with a stable code on both stores, and state unharmed."""
 
+import asyncio
 import pickle
 from dataclasses import replace
 
 import pytest
 
-from agentfsm import State
+from agentfsm import Commit, State
 from agentfsm.errors import StoreError
-from agentfsm.records import Control, Inbound, Incident
+from agentfsm.records import Control, Inbound, Incident, Receipt
 from agentfsm.store.packing import MOST_CHARACTERS
 
 
-def code_of(act, *args, **options):
+def raised(act, *args, **options):
     with pytest.raises(StoreError) as refused:
         act(*args, **options)
-    return refused.value.code
+    return refused.value
+
+
+def code_of(act, *args, **options):
+    return raised(act, *args, **options).code
 
 
 @pytest.mark.parametrize("damage", ["business_state = '{\"a\": '", "budget_used = 'x'", "fsm_state = 'ASLEEP'"])
@@ -77,6 +82,23 @@ def test_what_is_too_large_is_refused_whole(store, step, done, change):
         change = {"finished": (replace(done, output_data=["x" * MOST_CHARACTERS]),)}
     assert code_of(store.put, 1, **change) == "too_large"
     assert store.whole() == before
+
+
+def test_an_integer_that_no_column_holds_is_refused_and_leaves_the_others_alone(store, task):
+    async def at_once():
+        tasks = (replace(task, request_id=f"r{n}", attempt=2**70 if n == 2 else 1) for n in range(5))
+        return await asyncio.gather(
+            *(store.inner.commit(Commit("x", each, 1.0)) for each in tasks), return_exceptions=True
+        )
+
+    told = store.run(at_once())
+    assert [getattr(each, "code", each) for each in told] == [Receipt(1)] * 2 + ["unstorable"] + [Receipt(1)] * 2
+
+
+def test_a_row_that_the_tables_refuse_is_not_tried_again(store, task, step):
+    store.put()
+    error = raised(store.put, 1, incidents=(Incident("r1", None, "c", "t", "w", 1.0),))
+    assert (error.code, error.passing) == ("constraint", False)
 
 
 @pytest.mark.parametrize("field", ["text", "answer", "business_state"])
