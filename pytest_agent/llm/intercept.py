@@ -37,6 +37,11 @@ class HttpIntercept:
         self._sleep = sleep
         self._undo: list[tuple[type[Any], str, object]] = []
         self._respx = respx_routes.StandAside()
+        self._ports: set[int] = set()
+
+    def let_through(self, port: int) -> None:
+        """Requests to this port of the machine go to the network: the script answers them there."""
+        self._ports.add(port)
 
     def install(self) -> None:
         """From now on every request of these libraries comes here first."""
@@ -91,6 +96,8 @@ class HttpIntercept:
         return handle_async_request
 
     def _answer(self, lib: ModuleType, request: Any, transport: Any) -> Any:
+        if request.url.port in self._ports and is_loopback(request.url.host):
+            return respx_routes.PASS_THROUGH
         codec = codec_for(request.method, request.url.path)
         local = is_loopback(request.url.host) or _speaks_to_a_file(transport)
         service = service_for(request.method, request.url.path)
