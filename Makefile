@@ -12,7 +12,7 @@ ARGS   ?=
 help:
 	@echo "make chaos   run the shipped scenario and the naive example under every fault"
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
-	@echo "make bench   exploring against bare interception; durable steps against a bare commit and other engines"
+	@echo "make bench   exploring against bare interception; one call against MockTransport; durable steps against a bare commit and other engines"
 	@echo "make soak    minutes of load: workers killed at random, memory over many tasks"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile requirements.lock anew"
@@ -40,6 +40,7 @@ $(VENV)-peers/.ready: benchmarks/peers.lock
 
 bench: $(VENV)/.ready $(VENV)-peers/.ready
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python benchmarks/in_process.py
 	$(BIN)/python benchmarks/runtime.py --peers $(VENV)-peers/bin/python --postgres
 
 soak: $(VENV)/.ready

@@ -43,6 +43,10 @@ class SleepingThread(Waiter):
         self._event.clear()
 
 
+class WaitingThread(SleepingThread):
+    """A thread that waits for another one; its deadline may be infinite."""
+
+
 class IdleLoop(Waiter):
     """An event loop in its selector. `wake` writes to the loop's self-pipe."""
 
