@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pytest_agent.adapters.arrivals import Arrival
     from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
     from pytest_agent.clock import Clock
-    from pytest_agent.errors import LeftoverTurns, PytestAgentError, UnansweredCall, UsageError
+    from pytest_agent.errors import LeftoverTurns, PytestAgentError, ServerFailed, UnansweredCall, UsageError
     from pytest_agent.llm.model import ScriptedModel
     from pytest_agent.llm.pace import Pace
     from pytest_agent.llm.persona import Persona
     from pytest_agent.llm.prices import Prices
     from pytest_agent.llm.request import ModelRequest
+    from pytest_agent.llm.server.server import LlmServer
     from pytest_agent.llm.turn import ToolCall, Turn, Usage, call
     from pytest_agent.sandbox import Ledger, Sandbox
 
@@ -28,6 +29,7 @@ _HOMES = {
     "Arrival": "pytest_agent.adapters.arrivals",
     "Clock": "pytest_agent.clock",
     "Ledger": "pytest_agent.sandbox",
+    "LlmServer": "pytest_agent.llm.server.server",
     "LeftoverTurns": "pytest_agent.errors",
     "ModelRequest": "pytest_agent.llm.request",
     "Pace": "pytest_agent.llm.pace",
@@ -37,6 +39,7 @@ _HOMES = {
     "RestartableAgent": "pytest_agent.adapters.runner",
     "Sandbox": "pytest_agent.sandbox",
     "ScriptedModel": "pytest_agent.llm.model",
+    "ServerFailed": "pytest_agent.errors",
     "ToolCall": "pytest_agent.llm.turn",
     "Turn": "pytest_agent.llm.turn",
     "UnansweredCall": "pytest_agent.errors",
@@ -52,6 +55,7 @@ __all__ = [
     "Clock",
     "Ledger",
     "LeftoverTurns",
+    "LlmServer",
     "ModelRequest",
     "Pace",
     "Persona",
@@ -60,6 +64,7 @@ __all__ = [
     "RestartableAgent",
     "Sandbox",
     "ScriptedModel",
+    "ServerFailed",
     "ToolCall",
     "Turn",
     "UnansweredCall",

@@ -26,6 +26,10 @@ class WorldDiffers(PytestAgentError, AssertionError):
     """The agent claims success and what `sandbox.must_hold` says of the world is not so."""
 
 
+class ServerFailed(PytestAgentError, AssertionError):
+    """The model server failed, or had to end an agent that does not stop asking."""
+
+
 class ProcessDied(BaseException):
     """The agent's process ends here. Not an Exception: an agent that catches everything must not survive it."""
 

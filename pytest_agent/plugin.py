@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from pytest_agent.adapters.runner import AgentRunner
     from pytest_agent.clock import Clock
     from pytest_agent.llm.model import ScriptedModel
+    from pytest_agent.llm.server.server import LlmServer
     from pytest_agent.run import Run
     from pytest_agent.sandbox import Sandbox
 
-_FIXTURES = ("clock", "llm", "run_agent", "sandbox")
+_FIXTURES = ("clock", "llm", "llm_server", "run_agent", "sandbox")
 _OURS = pytest.StashKey[bool]()
 
 
@@ -201,6 +202,13 @@ def clock() -> Clock:
 def llm() -> ScriptedModel:
     """The model that every client in this process talks to: `llm.says(call("lookup", id=7), "Done.")`."""
     return _run().llm
+
+
+@pytest.fixture
+def llm_server() -> Iterator[LlmServer]:
+    """The same model behind a socket on loopback, for subprocesses and other languages: `llm_server.environment()`."""
+    with _run().llm_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import json
 import os
 import random
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_agent.clock import Clock, NothingToWaitFor
 from pytest_agent.errors import RunAbort, UnansweredCall, WorldDiffers
@@ -31,6 +32,9 @@ from pytest_agent.trace import (
     Unanswered,
     WorldChecked,
 )
+
+if TYPE_CHECKING:
+    from pytest_agent.llm.server.server import LlmServer
 
 
 class _SeededOs:
@@ -75,6 +79,7 @@ class Run:
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
+        self._server: LlmServer | None = None
         self.random_state = _seeded(f"{seed}:{test}")
         """What `random` begins the next phase with."""
         self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
@@ -94,6 +99,19 @@ class Run:
             # `uuid4` takes its bytes from there, also where it was imported by name.
             uuid.os = self._seeded_os  # type: ignore[attr-defined]
             return undo.pop_all()
+
+    @contextmanager
+    def llm_server(self) -> Iterator[LlmServer]:
+        """The model behind a socket too, for the duration of the block. Its thread lives in real time."""
+        from pytest_agent.llm.server.server import THREAD, LlmServer
+
+        self.clock.ignore_thread(THREAD)
+        self._server = LlmServer(self.llm, self.trace).start()
+        self._intercept.let_through(self._server.port)
+        try:
+            yield self._server
+        finally:
+            self._server.stop()
 
     def _give_back(self, outer_random: tuple[Any, ...], outer_os: object) -> None:
         self.random_state = random.getstate()
@@ -122,11 +140,14 @@ class Run:
     def check(self, error: BaseException | None) -> None:
         """Raise what must fail the test however much the agent swallowed.
 
-        That is, in a run without faults: unanswered requests, leftover turns, and a success that is none.
+        That is, in a run without faults: unanswered requests, a server that failed, leftover turns, and a success that
+        is none.
         """
         unanswered = list(dict.fromkeys(event.detail for event in self.trace.of(Unanswered)))
         if unanswered:
             raise UnansweredCall("\n".join(unanswered)) from error
+        if self._server is not None:
+            self._server.check()
         if error is None and not self.seams.faulted:
             self.llm.check_leftover()
             self._check_world()

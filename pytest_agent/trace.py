@@ -278,11 +278,17 @@ class Stamp(Protocol):
 
 
 class Trace:
-    """The events of one run, in memory and, where a file is given, on disk line by line."""
+    """The events of one run, in memory and, where a file is given, on disk line by line.
 
-    def __init__(self, clock: Stamp, file: TraceFile | None = None) -> None:
+    `keep` is how many of the last events stay in memory at least, None for all of them: no verdict can be computed
+    from a part.
+    """
+
+    def __init__(self, clock: Stamp, file: TraceFile | None = None, *, keep: int | None = None) -> None:
         self._clock = clock
         self._file = file
+        self._keep = keep
+        self._dropped = 0
         # Agents use threads. Reentrant: a finalizer may append while its own thread is in here.
         self._lock = threading.RLock()
         self.events: list[Event] = []
@@ -293,11 +299,14 @@ class Trace:
             raise ValueError(f"event {event.seq} of a trace is appended once more: {event!r}; make a new one")
         with self._lock:
             # The event itself and not a copy: it is nobody's yet.
-            object.__setattr__(event, "seq", len(self.events) + 1)
+            object.__setattr__(event, "seq", self._dropped + len(self.events) + 1)
             object.__setattr__(event, "t_s", round(self._clock.elapsed_s, 6))
             self.events.append(event)
             if self._file is not None:
                 self._file.write(event)
+            if self._keep is not None and len(self.events) >= 2 * self._keep:
+                self._dropped += len(self.events) - self._keep
+                del self.events[: -self._keep]
 
     def go_on(self, events: Iterable[Event], file: TraceFile) -> None:
         """Continue the run of an earlier process, in its file: its events take the place of those so far."""

@@ -57,7 +57,7 @@ class ScriptedModel(Told):
         self._seed = seed
         self._scripts = Scripts(self, rules, most_calls)
         self._pace: Pace | None = None
-        self._open: list[Delivery] = []
+        self._open: dict[Delivery, None] = {}  # in order; thousands at once, under load
         self._refused = 0
         self._served = 0
         self._lock = threading.RLock()  # agents ask from several threads at once
@@ -167,7 +167,9 @@ class ScriptedModel(Told):
     def record_delivery(self, delivery: Delivery, end: str) -> None:
         """Write what arrived of a reply."""
         with self._lock:
-            self._open.remove(delivery)
+            if delivery not in self._open:  # another thread has just written it
+                return
+            del self._open[delivery]
             self._seams.trace.append(delivery.arrived(end))
             self._seams.at_boundary(f"{delivery.site} answered")
 
@@ -221,12 +223,13 @@ class ScriptedModel(Told):
             return None
         number = script.reply_number(line.call)
         spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
+        cost_usd = None
         if spoken.usage is not None:
             cost_usd = self.prices.cost_usd(request.model, spoken.usage)
             script.meter.spoke(request.model, spoken.usage, cost_usd)
         line.call.flowing = not spoken.harmed
-        delivery = Delivery(self, site, line.call, spoken.reply)
-        self._open.append(delivery)
+        delivery = Delivery(self, site, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
+        self._open[delivery] = None
         return delivery
 
 

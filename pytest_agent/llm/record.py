@@ -10,6 +10,7 @@ from pytest_agent.llm.calls import LogicalCall
 from pytest_agent.llm.describing import assembled
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import ModelRequest
+from pytest_agent.llm.turn import Usage
 from pytest_agent.trace import ModelReplied, ModelRequested
 
 
@@ -22,12 +23,19 @@ class Recorder(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A reply on its way: what was read of it, and how it ended. `done` writes the record once."""
+    """A reply on its way: what was read of it, and how it ended. `done` writes the record once.
+
+    `asked` is the model that the request names. `usage` is what the provider counts for it, None for an error;
+    `cost_usd` is None where the price is not known.
+    """
 
     model: Recorder
     site: Site
     call: LogicalCall
     reply: Reply
+    asked: str = ""
+    usage: Usage | None = None
+    cost_usd: float | None = None
     delivered: int = 0
     ended: bool = False
 

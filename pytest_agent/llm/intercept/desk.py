@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pytest_agent.errors import UnansweredCall
-from pytest_agent.guard import unanswered
+from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm.model import Delivery, ScriptedModel
 from pytest_agent.llm.protocols import codec_for, service_for
 from pytest_agent.llm.reply import Chunk, Reply
@@ -48,6 +48,15 @@ class Desk:
         self.slots: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._model = model
         self._trace = trace
+        self._ports: set[int] = set()
+
+    def let_through(self, port: int) -> None:
+        """Requests to this port of the machine go to the network: the script answers them there."""
+        self._ports.add(port)
+
+    def goes_through(self, host: str | None, port: int | None) -> bool:
+        """Whether a request to there was let through."""
+        return port in self._ports and is_loopback(host)
 
     def route(self, method: str, path: str, *, local: bool) -> Route | None:
         """What answers there. None where nothing does: then `local` goes through, all else is refused.

@@ -69,6 +69,8 @@ def _create_connection(original: _Coroutine) -> _Coroutine:
 def _route(lib: ModuleType, desk: Desk, connector: Any, req: Any) -> Route | None:
     """Who answers, None for what goes through. Raises the library's ClientConnectorError where nobody does."""
     url, proxy = req.url, req.proxy
+    if desk.goes_through(url.host, url.port):
+        return None
     local = (
         is_loopback(url.host)
         or isinstance(connector, (lib.UnixConnector, lib.NamedPipeConnector))

@@ -81,6 +81,8 @@ def _async_handler(lib: ModuleType, original: AsyncOriginal) -> AsyncOriginal:
 def _route(lib: ModuleType, desk: Desk, request: Any, transport: Any) -> Route | Any:
     """Who answers for the model, or a response, or PASS_THROUGH. Raises the library's ConnectError for none of them."""
     url = request.url
+    if desk.goes_through(url.host, url.port):
+        return respx_routes.PASS_THROUGH
     local = is_loopback(url.host) or _stays_here(transport)
     route = desk.route(request.method, url.path, local=local)
     if route is not None:

@@ -69,6 +69,8 @@ def _route(lib: ModuleType, desk: Desk, pool: Any, conn: Any, method: str, url: 
     """Who answers, None for what goes through. Raises the library's NewConnectionError where nobody does."""
     # A proxy is asked for the whole URL.
     split = urlsplit(url if "://" in url[:8] else f"{pool.scheme}://{pool.host}:{pool.port or ''}{url}")
+    if desk.goes_through(split.hostname, split.port):
+        return None
     proxy = getattr(pool, "proxy", None)
     local = is_loopback(split.hostname) or (proxy is not None and is_loopback(proxy.host))
     route = desk.route(method, http1.path_of(split.path), local=local)
