@@ -88,5 +88,7 @@ def lateness(folder: Path, count: int) -> bool:
     held = events == count * EVENTS and percentile_ms(streams, 0.99) <= percentile_ms(sleepers, 0.99) + WORST_MS
     for name, late in ((f"{count} streams", streams), (f"{count} bare sleepers", sleepers)):
         print(f"{name:24} late by p50 {percentile_ms(late, 0.5):.1f} ms, p99 {percentile_ms(late, 0.99):.1f} ms")
-    print(f"events {events} of {count * EVENTS}; target p99 of the sleepers + {WORST_MS:g} ms {'met' if held else 'MISSED'}")
+    print(
+        f"events {events} of {count * EVENTS}; target p99 of the sleepers + {WORST_MS:g} ms {'met' if held else 'MISSED'}"
+    )
     return held

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import WireRequest
@@ -15,7 +15,7 @@ from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.framing import CONTINUE
 from pytest_agent.llm.server.limits import Limits
 from pytest_agent.llm.server.reading import Arrived, Reader, Refusal
-from pytest_agent.llm.server.sending import Sending, reset
+from pytest_agent.llm.server.sending import Sending, is_whole, reset, whole
 
 if TYPE_CHECKING:
     from pytest_agent.llm.server.engine import Engine
@@ -58,8 +58,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.deadline = self.loop.time() + self.limits.idle_s
         self._engine.connections.add(self)
 
@@ -161,6 +160,14 @@ class Connection(asyncio.Protocol):
             self._send(answer, keep_alive=next_.keep_alive and not last, chunked=next_.chunked)
 
     def _send(self, answer: Answer, *, keep_alive: bool, chunked: bool = True) -> None:
+        if not is_whole(answer.reply):
+            self._send_slowly(answer, keep_alive=keep_alive, chunked=chunked)
+            return
+        data = whole(answer, keep_alive=keep_alive)
+        self.transport.write(data)
+        self.sent(keep_alive=keep_alive)
+
+    def _send_slowly(self, answer: Answer, *, keep_alive: bool, chunked: bool) -> None:
         self.deadline = _NEVER
         self._sending = Sending(self, answer, keep_alive=keep_alive, chunked=chunked, coalesce=self._engine.coalesce)
         self._sending.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import httptools
@@ -26,6 +27,11 @@ class Refusal:
     why: str
     status: int = 413
     wire: WireRequest | None = None
+
+
+@functools.lru_cache(maxsize=500)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 class Reader:
@@ -82,7 +88,7 @@ class Reader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or after the body a trailer, of which nothing is made."""
         if self.in_head:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            key, text = _lower(name), value.decode("latin-1")
             self._head_bytes += len(name) + len(value)
             self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
