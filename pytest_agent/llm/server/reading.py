@@ -59,13 +59,13 @@ class Reader:
         """Whether the last bytes held the beginning of a request."""
         return self._began
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """More bytes. What is wrong with them is in `refusal` afterwards."""
         self._began = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            self._decline(data[offer.args[0] :])
+            self._decline(bytes(data[offer.args[0] :]))
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except httptools.HttpParserError as error:
