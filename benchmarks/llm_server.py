@@ -197,7 +197,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=2)
-    arguments.add_argument("--llmock", type=Path, default=HERE.parent / ".venv-llmock" / "bin" / "llmock")
+    arguments.add_argument("--llmock", type=Path, default=HERE.parent / ".venv-llm-peers" / "bin" / "llmock")
     arguments.add_argument("--node", type=Path, default=HERE / "node")
     arguments.add_argument("--streams", type=int, default=800)
     chosen = arguments.parse_args()

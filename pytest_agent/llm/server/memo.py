@@ -102,7 +102,9 @@ class _Known(Remembering):
     def _template(self, turn: Turn, request: ModelRequest) -> _Template | None:
         """None where the number of a reply does more than stand in its ids."""
         template = _Template(self._codec.encode(turn, request, _ONE))
-        return template if template.numbered(_OTHER) == self._codec.encode(turn, request, _OTHER) else None
+        # What a provider can say besides is an object of its own in each reply.
+        other = dataclasses.replace(self._codec.encode(turn, request, _OTHER), words=None)
+        return template if dataclasses.replace(template.numbered(_OTHER), words=None) == other else None
 
 
 class _Template:
