@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import os
 import re
 import threading
@@ -28,12 +29,13 @@ class Event:
 
     kind: ClassVar[str] = ""
     names: ClassVar[tuple[str, ...]] = ()
+    values: ClassVar[operator.attrgetter[tuple[Any, ...]]]
     seq: int = 0
     t_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The event as plain JSON data, `kind` included."""
-        return {"kind": self.kind, **{name: getattr(self, name) for name in self.names}}
+        return {"kind": self.kind, **dict(zip(self.names, self.values(self), strict=True))}
 
 
 EventT = TypeVar("EventT", bound=Event)
@@ -47,6 +49,7 @@ def _event(kind: str) -> Callable[[type[EventT]], type[EventT]]:
         made = dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
         made.kind = kind
         made.names = tuple(field.name for field in dataclasses.fields(made))
+        made.values = operator.attrgetter(*made.names)  # a callable that does not bind: it takes the event
         _KINDS[kind] = made
         return made
 

@@ -19,7 +19,7 @@ from pytest_agent.llm.anthropic_errors import JSON, error_object, error_reply, l
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.request import BadRequest, Message, ModelRequest, WireRequest
 from pytest_agent.llm.turn import Stop, ToolCall, Turn, Usage
-from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, canonical, dump, number, text_of, usage_of, wire_name
+from pytest_agent.llm.wire import ARGUMENT_PIECE, WORDS, dump, number, text_of, usage_of, wire_name
 
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -62,7 +62,7 @@ class AnthropicMessages:
             tools=tuple(tool["name"] for tool in data.get("tools") or () if "name" in tool),
             stream=data.get("stream") is True,
             include_usage=True,
-            body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
+            body_sha256=hashlib.sha256(wire.body).hexdigest(),
             retry_count=number(wire.headers.get("x-stainless-retry-count")),
             idempotency_key=wire.headers.get("idempotency-key"),
             data=data,

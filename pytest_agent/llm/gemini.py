@@ -24,7 +24,7 @@ from pytest_agent.llm.gemini_wire import JSON, SSE, Framing, asked, field, liste
 from pytest_agent.llm.reply import Chunk, Delta, ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.request import BadRequest, Message, ModelRequest, WireRequest
 from pytest_agent.llm.turn import Stop, ToolCall, Turn, Usage
-from pytest_agent.llm.wire import WORDS, canonical, dump, usage_of, wire_name
+from pytest_agent.llm.wire import WORDS, dump, usage_of, wire_name
 
 _METHODS = ("generateContent", "streamGenerateContent")
 _STOPS: dict[Stop, str] = {
@@ -89,7 +89,7 @@ class Gemini:
             tools=tuple(_declared(data)),
             stream=stream,
             include_usage=True,
-            body_sha256=hashlib.sha256(canonical([model, method, data])).hexdigest(),
+            body_sha256=hashlib.sha256(wire.path.encode() + b"\n" + wire.body).hexdigest(),
             retry_count=0,
             idempotency_key=None,
             data=data,

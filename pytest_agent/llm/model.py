@@ -144,6 +144,11 @@ class ScriptedModel(Told):
         """USD so far, by the `prices` of the time; None where a model that has spoken has no known price."""
         return self.usage.cost_usd
 
+    @property
+    def shows_requests(self) -> bool:
+        """Whether anything of the test's own is given the requests, and may do with them as it likes."""
+        return bool(self._all_rules) or any(told.function is not None for told in (self, *self._scripts))
+
     def answer(self, codec: Codec, wire: WireRequest) -> Delivery | Reply | None:
         """The reply to one wire request; None where the script has nothing to say, and that is on record."""
         self._seams.check_alive()

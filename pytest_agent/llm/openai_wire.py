@@ -15,7 +15,7 @@ from typing import Any
 from pytest_agent.llm.reply import Chunk, ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, WireRequest
 from pytest_agent.llm.turn import Turn
-from pytest_agent.llm.wire import canonical, dump, number, retry_after_header
+from pytest_agent.llm.wire import dump, number, retry_after_header
 
 CREATED = 1_767_225_600  # a fixed second: replies are the same bytes on every run
 JSON = ("content-type", "application/json")
@@ -182,7 +182,7 @@ def decoded(codec: Codec, wire: WireRequest, data: dict[str, Any], messages: lis
         tools=tuple(declared(data.get("tools"))),
         stream=data.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        body_sha256=hashlib.sha256(canonical(data)).hexdigest(),
+        body_sha256=hashlib.sha256(wire.body).hexdigest(),
         retry_count=number(wire.headers.get("x-stainless-retry-count")),
         idempotency_key=wire.headers.get("idempotency-key"),
         data=data,

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from pytest_agent.errors import UnansweredCall
 from pytest_agent.guard import is_loopback, unanswered
+from pytest_agent.llm.memo import Remembering
 from pytest_agent.llm.model import Delivery, ScriptedModel
-from pytest_agent.llm.protocols import codec_for, service_for
+from pytest_agent.llm.protocols import CODECS, codec_for, service_for
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import Codec, Service, WireRequest
 from pytest_agent.trace import Trace, Unanswered
@@ -67,7 +68,7 @@ class Desk:
             return None
         codec = codec_for(method, path)
         if codec is not None:
-            return functools.partial(self._ask, codec)
+            return functools.partial(self._ask, codec if self._model.shows_requests else _REMEMBERING[codec.name])
         service = service_for(method, path)
         return None if service is None else functools.partial(self._serve, service)
 
@@ -95,6 +96,10 @@ class Desk:
 
     def _serve(self, service: Service, wire: WireRequest) -> Sending:
         return Unrecorded(self._model.serve(service, wire))
+
+
+_REMEMBERING: dict[str, Codec] = {codec.name: Remembering(codec) for codec in CODECS}
+"""For all runs of this process: under every schedule an agent begins with the same requests."""
 
 
 DESKS: Whose[Desk] = Whose("pytest_agent_desk")

@@ -99,7 +99,9 @@ def _route(lib: ModuleType, desk: Desk, request: Any, transport: Any) -> Route |
 
 def _wire(request: Any) -> WireRequest:
     url = request.url
-    return WireRequest(request.method, url.path, request.headers, request.content, url.query.decode("ascii"))
+    # The library looks through all of them for each that is asked for.
+    headers = {name.lower().decode("ascii"): value.decode("latin-1") for name, value in request.headers.raw}
+    return WireRequest(request.method, url.path, headers, request.content, url.query.decode("ascii"))
 
 
 def _stays_here(transport: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_agent.errors import ProcessDied, RunAbort
 from pytest_agent.llm.conversations import conversation_of
+from pytest_agent.llm.memo import Remembering
 from pytest_agent.llm.model import ScriptedModel
 from pytest_agent.llm.protocols import codec_for, service_for
 from pytest_agent.llm.record import Delivery
@@ -17,7 +18,6 @@ from pytest_agent.llm.server import faces
 from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.control import PREFIX, Control
 from pytest_agent.llm.server.journal import Journal
-from pytest_agent.llm.server.memo import Remembering
 from pytest_agent.trace import Trace, Unanswered
 
 TOKEN_HEADER = "x-pytest-agent-token"  # noqa: S105 - the name of a header

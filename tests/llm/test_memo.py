@@ -6,10 +6,10 @@ import json
 import pytest
 
 from pytest_agent import Turn, call
+from pytest_agent.llm.memo import Remembering
 from pytest_agent.llm.protocols import CODECS
 from pytest_agent.llm.request import BadRequest, WireRequest
-from pytest_agent.llm.server import memo
-from pytest_agent.llm.server.memo import Remembering
+from pytest_agent.llm import memo
 
 OPENAI, RESPONSES, ANTHROPIC, GEMINI = CODECS
 USER = [{"role": "user", "content": "hello"}]

@@ -1,4 +1,4 @@
-"""Read a body once that comes many times, and write a turn once that is said many times: for load.
+"""Read a body once that comes many times, and write a turn once that is said many times: for load, and for a search.
 
 What is remembered is exact: the whole body decides, and only the number in the ids of a reply is put in anew. It is for
 scripts that are data; a function of a test may do as it likes with the request that it is given.
@@ -84,19 +84,23 @@ class _Known(Remembering):
 
     def __init__(self, codec: Codec) -> None:
         super().__init__(codec)
-        self._templates: dict[int, tuple[Turn, _Template | None]] = {}  # by identity of the turn
+        self._said: set[Turn] = set()
+        self._templates: dict[Turn, _Template | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._codec, name)
 
     def encode(self, turn: Turn, request: ModelRequest, n: int) -> Reply:
         """As the codec, with what is the same each time kept."""
-        known = self._templates.get(id(turn))
-        if known is None or known[0] is not turn:
-            if len(self._templates) >= MOST_TURNS:
-                self._templates.clear()
-            known = self._templates[id(turn)] = turn, self._template(turn, request)
-        template = known[1]
+        if turn not in self._templates:
+            if turn not in self._said:  # most turns are said once
+                if len(self._said) >= MOST_TURNS:
+                    self._said.clear()
+                    self._templates.clear()
+                self._said.add(turn)
+                return self._codec.encode(turn, request, n)
+            self._templates[turn] = self._template(turn, request)
+        template = self._templates[turn]
         return self._codec.encode(turn, request, n) if template is None else template.numbered(n)
 
     def _template(self, turn: Turn, request: ModelRequest) -> _Template | None:
