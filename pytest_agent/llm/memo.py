@@ -105,10 +105,10 @@ class _Known(Remembering):
 
     def _template(self, turn: Turn, request: ModelRequest) -> _Template | None:
         """None where the number of a reply does more than stand in its ids."""
-        template = _Template(self._codec.encode(turn, request, _ONE))
-        # What a provider can say besides is an object of its own in each reply.
-        other = dataclasses.replace(self._codec.encode(turn, request, _OTHER), words=None)
-        return template if dataclasses.replace(template.numbered(_OTHER), words=None) == other else None
+        one, other = (self._codec.encode(turn, request, n) for n in (_ONE, _OTHER))
+        template = _Template(one)
+        # What a provider can say besides the turn may carry its number too, as an error in a stream does.
+        return template if one.words is other.words and template.numbered(_OTHER) == other else None
 
 
 class _Template:
