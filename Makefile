@@ -12,7 +12,7 @@ ARGS   ?=
 help:
 	@echo "make chaos   run the shipped scenario and the naive example under every fault"
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
-	@echo "make bench   exploring against bare interception; durable steps against a bare commit and other engines"
+	@echo "make bench   exploring against bare interception; one call against MockTransport; durable steps against a bare commit and other engines"
 	@echo "make soak    minutes of load: workers killed at random, memory over many tasks"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile requirements.lock anew"
@@ -47,6 +47,7 @@ $(VENV)-llm-peers/.ready: benchmarks/llm_peers.lock benchmarks/node/package-lock
 
 bench: $(VENV)/.ready $(VENV)-peers/.ready $(VENV)-llm-peers/.ready
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python benchmarks/in_process.py
 	$(BIN)/python benchmarks/runtime.py --peers $(VENV)-peers/bin/python --postgres
 	$(BIN)/python benchmarks/llm_server.py --llmock $(VENV)-llm-peers/bin/llmock
 

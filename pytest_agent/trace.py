@@ -179,7 +179,7 @@ class StoreCommitted(Event):
     """The agent's own store made something durable.
 
     `finished` are the idempotency keys of the steps that it finished, `life` the process that wrote it, `stage` where
-    the task stands then.
+    the task stands then, `workflow` the version of the agent's workflow that the task is on.
     """
 
     site: str
@@ -187,6 +187,7 @@ class StoreCommitted(Event):
     finished: list[str] = dataclasses.field(default_factory=list)
     life: int = 1
     stage: str = ""
+    workflow: str = ""
 
 
 @_event("event_delivered")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ class ObservedStore:
                     finished=finished,
                     life=self._life,
                     stage=change.task.current_step,
+                    workflow=change.task.workflow,
                 )
             )
         await self._reach(site)
@@ -81,13 +83,19 @@ class ObservedStore:
 
 
 def shipped_agent(
-    build: Callable[..., Runtime], sandbox: Sandbox, arrivals: Sequence[Arrival] = (), *, dry_run: bool = False
+    build: Callable[..., Runtime],
+    sandbox: Sandbox,
+    arrivals: Sequence[Arrival] = (),
+    *,
+    request_id: str = "task-1",
+    dry_run: bool = False,
 ) -> AgentFsm:
     """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder."""
     model = OpenAIChat(shared_http(), model="scripted", api_key="scripted")
     return AgentFsm(
         lambda store, observer: build(store=store, model=model, tools=sandbox.tools, observer=observer),
         lambda: SQLiteStore(sandbox.folder / "tasks.db"),
+        request_id=request_id,
         arrivals=arrivals,
         dry_run=dry_run,
     )
@@ -105,6 +113,7 @@ class AgentFsm:
 
     `build(store, observer)` makes the runtime; `open_store()` opens the store, the same one every time. When the task
     waits or has ended, `arrivals` are delivered one after the other; one that was not acknowledged is sent again.
+    Further tasks are started after `turn_to`.
     """
 
     def __init__(
@@ -117,7 +126,8 @@ class AgentFsm:
         dry_run: bool = False,
     ) -> None:
         self._dry_run = dry_run
-        self._mailbox = Mailbox(arrivals)
+        self._arrived: Counter[str] = Counter()
+        self._mailbox = Mailbox(arrivals, self._arrived)
         self._build = build
         self._open_store = open_store
         self._request_id = request_id
@@ -131,6 +141,11 @@ class AgentFsm:
         if not self._description:
             self._description = dict(self._build(self._open_store(), lambda _: None).describe())
         return self._description
+
+    def turn_to(self, request_id: str, arrivals: Sequence[Arrival] = ()) -> None:
+        """Let the next start be that of another task over the same store, in a new process."""
+        self._request_id, self._lives = request_id, 0
+        self._mailbox = Mailbox(arrivals, self._arrived)
 
     def snapshot(self) -> dict[str, Any]:
         """What is outside the agent's process and yet about it, as JSON data: how far the outside has come."""

@@ -43,6 +43,8 @@ class Life:
         self._passed = 0
         self._world = folder / "world.json"
         file, self._scenario = _read(scenario)
+        if self._scenario.then:
+            raise file.error(("then",), "real death is for one task; give it a scenario of its own")
         trace = folder / "trace.jsonl"
         later = self._world.exists()
         self._run = Run(

@@ -8,6 +8,7 @@ fires merely because the loop was idle. The limits are listed in `Clock`.
 from pytest_agent.clock._active import active as active
 from pytest_agent.clock._clock import Clock as Clock
 from pytest_agent.clock._descriptors import is_readable as is_readable
+from pytest_agent.clock._gate import Gate as Gate
 from pytest_agent.clock._hang import NothingToWaitFor as NothingToWaitFor
 from pytest_agent.clock._install import keep as keep
 from pytest_agent.clock._install import let_go as let_go
@@ -18,6 +19,7 @@ from pytest_agent.clock._waits import VirtualClockWarning as VirtualClockWarning
 
 __all__ = [
     "Clock",
+    "Gate",
     "NothingToWaitFor",
     "RealWait",
     "VirtualClockWarning",

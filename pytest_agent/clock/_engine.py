@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pytest_agent.clock import _real
 from pytest_agent.clock._obstacles import Kind, Obstacle, Program
 from pytest_agent.clock._timeline import Timeline
-from pytest_agent.clock._waiters import IdleLoop, Waiter
+from pytest_agent.clock._waiters import IdleLoop, Waiter, WaitingThread
 from pytest_agent.clock._waits import WaitLedger
 
 # What may be over in a moment is waited for with time standing still, so that starting three threads in a row
@@ -154,7 +154,7 @@ class Engine:
 
     def _hang(self, me: Waiter) -> float | None:
         # A loop of another thread is idle by profession: only that of the test itself is stuck.
-        if me.ident != self._program.home or not isinstance(me, IdleLoop):
+        if me.ident != self._program.home or not isinstance(me, (IdleLoop, WaitingThread)):
             return None
         now = _real.perf_counter()
         if self._hangs_since is None:

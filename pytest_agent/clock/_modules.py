@@ -60,7 +60,8 @@ class Replacements:
         new = [module for module in modules if id(module) not in self._seen_ids]
         self._seen, self._seen_ids = modules, {id(module) for module in modules}
         for module in new:
-            if isinstance(module, ModuleType):
+            # Not `isinstance`: what cffi leaves among the modules only says that it is one, and has no `__dict__`.
+            if issubclass(type(module), ModuleType):
                 self._look_through(module)
 
     def _look_through(self, module: ModuleType) -> None:

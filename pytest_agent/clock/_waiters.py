@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from pytest_agent.clock._descriptors import Descriptor
 
 
-class Waiter:
+class Waiter(ABC):
     """Waits until `deadline_s` (virtual; infinite for a loop without timers) in the thread `ident`."""
 
     def __init__(self, deadline_s: float) -> None:
@@ -17,9 +18,9 @@ class Waiter:
         self.woken = False  # its time has come, or the clock went away: set under the clock's lock
         self.order = 0
 
+    @abstractmethod
     def wake(self) -> None:
         """Make the thread look again. Any thread may call it."""
-        raise NotImplementedError
 
     def descriptors(self) -> list[Descriptor]:
         """Open descriptors through which something unseen may wake it."""
@@ -40,6 +41,10 @@ class SleepingThread(Waiter):
         """Really wait, at most `seconds`, until woken."""
         self._event.wait(seconds)
         self._event.clear()
+
+
+class WaitingThread(SleepingThread):
+    """A thread that waits for another one; its deadline may be infinite."""
 
 
 class IdleLoop(Waiter):

@@ -6,6 +6,7 @@ has nothing to act on: such a fault was *not applied*, which is never taken for 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -43,12 +44,12 @@ class Effect(BaseModel):
     seam: ClassVar[Seam]
     lasts: Literal["attempt", "run"] = "attempt"
 
+    @abstractmethod
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
         """The settings worth trying at a site with these facts; none where the effect does not apply.
 
         `sweep` names the parameters to vary; the others stay as they are.
         """
-        raise NotImplementedError
 
     def with_params(self, **params: object) -> Self:
         """The same effect with some parameters changed. Raises pydantic.ValidationError for bad ones."""
@@ -143,9 +144,9 @@ class EventEffect(Effect):
 
     seam: ClassVar[Seam] = "event"
 
+    @abstractmethod
     def change(self, deliveries: Sequence[Delivered], at: int) -> list[Delivered]:
         """What is delivered instead, in order; a new list. `at` is the index of the delivery at the site."""
-        raise NotImplementedError
 
 
 Moment = Literal["commit", "before-call", "after-effect"]
@@ -159,9 +160,9 @@ class ProcessEffect(Effect):
 
     seam: ClassVar[Seam] = "process"
 
+    @abstractmethod
     def dies(self) -> bool:
         """Whether the process ends at the site; otherwise it stands still, or is started once more after its end."""
-        raise NotImplementedError
 
     def stands_still_s(self) -> float:
         """Virtual seconds that the process stands still at the site; 0 for one that is started once more."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from pytest_agent.invariants.evidence import Evidence, Violation
+from pytest_agent.invariants.lives import tasks_of
 from pytest_agent.trace import FaultApplied, ModelReplied, ModelRequested
 
 ID, NAME = "I6", "retry by class"
@@ -14,8 +16,8 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
     """I6. A permanent error gets exactly one attempt; a transient one is recovered from where `must_recover` says so.
 
     Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls of one
-    model; to turn to another model is not to try again. Needs such a
-    fault in the run, or `must_recover`; otherwise there is nothing to hold and it holds.
+    model within one task; to turn to another model is not to try again. Needs such a fault in the run, or
+    `must_recover`; otherwise there is nothing to hold and it holds.
     """
     found = []
     for fault in evidence.faults:
@@ -23,7 +25,7 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
             continue
         struck = [event for event in evidence.of(FaultApplied) if event.fault.partition("(")[0] == fault.id]
         sites = {event.site for event in struck}
-        for model, replies in _by_model(evidence, sites).items():
+        for model, replies in _by_model_and_task(evidence, sites):
             # What was asked before the first answer came could not know of it.
             first = replies[0][1]
             answered = [first] + [reply for asked, reply in replies[1:] if asked.seq > first.seq]
@@ -58,10 +60,13 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
     return found
 
 
-def _by_model(evidence: Evidence, sites: set[str]) -> dict[str, list[tuple[ModelRequested, ModelReplied]]]:
-    asked = {event.site: event for event in evidence.of(ModelRequested)}
-    found: dict[str, list[tuple[ModelRequested, ModelReplied]]] = defaultdict(list)
-    for reply in evidence.of(ModelReplied):
-        if reply.site in sites and reply.site in asked:
-            found[asked[reply.site].model].append((asked[reply.site], reply))
-    return found
+def _by_model_and_task(
+    evidence: Evidence, sites: set[str]
+) -> Iterator[tuple[str, list[tuple[ModelRequested, ModelReplied]]]]:
+    for task in tasks_of(evidence.events) or [list(evidence.events)]:
+        asked = {event.site: event for event in task if isinstance(event, ModelRequested)}
+        found: dict[str, list[tuple[ModelRequested, ModelReplied]]] = defaultdict(list)
+        for reply in task:
+            if isinstance(reply, ModelReplied) and reply.site in sites and reply.site in asked:
+                found[asked[reply.site].model].append((asked[reply.site], reply))
+        yield from found.items()

@@ -30,7 +30,7 @@ from pytest_agent.llm.usage import Spent, total
 from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied, Unanswered
 
 MOST_CHARACTERS = 800_000
-"""Of the text in a request, after which it is too long for any context: 200,000 tokens of four characters."""
+"""Of the text in a request, with which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
@@ -102,6 +102,16 @@ class ScriptedModel(Told):
         """How fast turns arrive that have no pace of their own; None is at once."""
         self._pace = pace
 
+    def new_conversation(self) -> None:
+        """Begin anew, for the next task of an agent: turns that the last one should have asked for are not said in it.
+
+        Raises LeftoverTurns where such are left and no fault has struck.
+        """
+        if not self._seams.faulted:
+            self.check_leftover()
+        for script in self._scripts:
+            script.begin()
+
     @property
     def has_script(self) -> bool:
         """Whether the model has been told to say anything."""
@@ -141,7 +151,7 @@ class ScriptedModel(Told):
             request = codec.decode(wire)
         except BadRequest as error:
             return self._refuse(codec, wire, error, codec.refuse(error))
-        if len(wire.body) > MOST_CHARACTERS and _characters(request) > MOST_CHARACTERS:
+        if len(wire.body) > MOST_CHARACTERS and _characters(request) >= MOST_CHARACTERS:
             too_long = BadRequest("it is too long for the context")
             return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:

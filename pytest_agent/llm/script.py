@@ -69,6 +69,12 @@ class Script(Told):
         self._running: tuple[Rule, int] | None = None
         self._repeats: dict[str, int] = {}
         self._idle = 0
+        self._begins = 0
+
+    def begin(self) -> None:
+        """A new conversation: what comes is heard next, and nothing of before is said in it."""
+        self._begins = len(self.turns)
+        self._running = None
 
     def says(self, *said: Said) -> None:
         """The next turns of this conversation, in order. Raises TypeError for what a model cannot say."""
@@ -118,6 +124,7 @@ class Script(Told):
             "running": self._running and (self._running[0].number, self._running[1]),
             "repeats": sorted(self._repeats.items()),
             "idle": self._idle,
+            "begins": self._begins,
         }
 
     def restore(self, data: dict[str, Any]) -> None:
@@ -126,7 +133,7 @@ class Script(Told):
         self.meter.restore(data["usage"])
         self.reached = data["reached"]
         self.uses, self._repeats = dict(data["uses"]), dict(data["repeats"])
-        self._idle = data["idle"]
+        self._idle, self._begins = data["idle"], data["begins"]
         if data["running"] is not None:
             number, place = data["running"]
             self._running = self._all_rules[number - 1], place
@@ -159,8 +166,8 @@ class Script(Told):
         fitting = self._running or self._fitting(request, call.n)
         if fitting is not None:
             self._tell_rule(call, *fitting)
-        elif self.reached + 1 < len(self.turns):
-            self.reached += 1
+        elif (following := max(self.reached + 1, self._begins)) < len(self.turns):
+            self.reached = following
             call.turn, call.told = self.reached, self.turns[self.reached]
         else:
             function = self.function or self._shared.function
@@ -184,6 +191,8 @@ class Script(Told):
         """Tell the last turn once more where the agent could not go on from it."""
         said_by_function = last.turn is None and last.rule is None
         if last.told is None or said_by_function or not last.to_be_said_again:
+            return False
+        if last.turn is not None and last.turn < self._begins:
             return False
         alone = last.rule is not None and last.place == 0 and self._running is None
         if alone and self._fitting(request, call.n) is not None:

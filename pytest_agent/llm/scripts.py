@@ -70,9 +70,8 @@ class Scripts:
         last = [script.book.last for script in self]
         asking = [call for call in last if call is not None and any(_calls(call, reply.tool))]
         if len(asking) > 1:
-            used = next(
-                e.arguments for e in reversed(trace.events) if isinstance(e, ToolCalled) and e.site == reply.site
-            )
+            uses = (event for event in reversed(trace.events) if isinstance(event, ToolCalled))
+            used = next((event.arguments for event in uses if event.site == reply.site), None)
             exactly = [call for call in asking if any(_arguments(made) == used for made in _calls(call, reply.tool))]
             asking = exactly or asking
         return asking[-1] if asking else self.default.book.last

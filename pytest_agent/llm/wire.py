@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from email.utils import formatdate
 
+from pydantic_core import to_json
+
 from pytest_agent.llm.reply import RetryAfter
 from pytest_agent.llm.request import ModelRequest
 from pytest_agent.llm.turn import Turn, Usage
@@ -55,8 +57,11 @@ def text_of(content: object) -> str:
 
 def dump(data: object) -> bytes:
     """JSON as providers send it."""
-    # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
-    return _JSON.encode(data).encode("utf-8", "backslashreplace")
+    try:
+        return to_json(data)
+    except ValueError:
+        # Half of a surrogate pair has no UTF-8; JSON spells it `\ud83d`, which is what the handler makes of it.
+        return _JSON.encode(data).encode("utf-8", "backslashreplace")
 
 
 def retry_after_header(pause: RetryAfter | None) -> tuple[tuple[str, str], ...]:

@@ -10,24 +10,20 @@ from typing import Any
 from pytest_agent.errors import UsageError, did_you_mean
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.outcome import OUTCOMES
-from pytest_agent.scenarios.model import Scenario
-from pytest_agent.yaml_file import YamlFile, read_yaml
+from pytest_agent.scenarios.model import Scenario, TaskPart
+from pytest_agent.yaml_file import Place, YamlFile, read_yaml
 
 
 def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
     """The file and what it says. Raises UsageError with file, line and the edit to make."""
     file = read_yaml(path, shown)
     scenario = file.validate(Scenario)
-    for index, turn in enumerate(scenario.model):
-        for name in turn.call:
-            if name not in scenario.tools:
-                raise file.error(("model", index, "call", name), _unknown_tool(name, scenario))
-    for index, world in enumerate(scenario.world):
-        if world.tool not in scenario.tools:
-            raise file.error(("world", index, "tool"), _unknown_tool(world.tool, scenario))
-    if scenario.expect not in OUTCOMES:
-        hint = did_you_mean(scenario.expect, OUTCOMES)
-        raise file.error(("expect",), f"unknown outcome {scenario.expect!r}.{hint}")
+    ids: set[str] = set()
+    for place, task in scenario.tasks():
+        _check_task(file, scenario, place, task)
+        if task.id in ids:
+            raise file.error((*place, "id"), f"a task before has the id {task.id!r} already; give this one another")
+        ids.add(task.id)
     catalogue = load_catalogue()
     for index, pattern in enumerate(scenario.faults):
         try:
@@ -54,6 +50,22 @@ def find_build(file: YamlFile, scenario: Scenario) -> Callable[..., Any]:
             ("agent",), f"{scenario.agent!r} has no function build(store=, model=, tools=, observer=); add it"
         )
     return build  # type: ignore[no-any-return]
+
+
+def _check_task(file: YamlFile, scenario: Scenario, place: Place, task: TaskPart) -> None:
+    for index, turn in enumerate(task.model):
+        for name in turn.call:
+            if name not in scenario.tools:
+                raise file.error((*place, "model", index, "call", name), _unknown_tool(name, scenario))
+    for index, world in enumerate(task.world):
+        if world.tool not in scenario.tools:
+            raise file.error((*place, "world", index, "tool"), _unknown_tool(world.tool, scenario))
+    if task.expect not in OUTCOMES:
+        hint = did_you_mean(task.expect, OUTCOMES)
+        raise file.error((*place, "expect"), f"unknown outcome {task.expect!r}.{hint}")
+    for index, row in enumerate(task.reports):
+        if not isinstance(row.get("kind"), str):
+            raise file.error((*place, "reports", index), "a report has a 'kind', such as breaker; add it")
 
 
 def _unknown_tool(name: str, scenario: Scenario) -> str:

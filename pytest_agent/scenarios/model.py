@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pytest_agent.adapters.arrivals import CONTROL, Arrival
 from pytest_agent.llm.turn import Turn, call
 from pytest_agent.llm.turn_part import SaidPart
+from pytest_agent.yaml_file import Place
 
 
 class _Part(BaseModel):
@@ -101,7 +103,10 @@ class BudgetPart(_Part):
 
 
 class WorldPart(_Part):
-    """Part of the world after a success: how often a tool's effect with these arguments is on the ledger."""
+    """Part of the world after a clean run, and after every success: how often a tool's effect is on the ledger.
+
+    Counted are the effects with these arguments; without any, all of the tool.
+    """
 
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -112,24 +117,52 @@ class WorldPart(_Part):
         return f"{self.tool}({inside}) committed {self.count} time(s)"
 
 
-class Scenario(_Part):
-    """One file. `agent` names a module of agentfsm's kind, with a `build(store=, model=, tools=, observer=)`.
+class TaskPart(_Part):
+    """One task of the agent: what it is asked, what the model says, what arrives, and how it ends.
 
-    `path` are the stages the clean run goes through, in order; `budgets` hold in every run, faults or not. `cause` is
-    that of the clean run's outcome, where it has one. A `dry_run` answers tools that have an effect with their example.
+    The clean run is held to all of it: `expect` and `cause` are its outcome, `workflow` the version it is on, `path`
+    the stages it goes through, in order. `reports` are what the agent reports meanwhile of the kinds that are named
+    there: each row in order, with these fields at least, and no further row of these kinds. `world` holds after a
+    success under faults as well.
     """
 
-    title: str
-    agent: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
+    id: str = Field(default="task-1", min_length=1)
     task: str = Field(min_length=1)
     model: list[TurnPart] = Field(min_length=1)
-    tools: dict[str, ToolPart] = Field(default_factory=dict)
     arrives: list[ArrivalPart] = Field(default_factory=list)
     world: list[WorldPart] = Field(default_factory=list)
     expect: str = "success"
     cause: str | None = None
-    dry_run: bool = False
+    workflow: str | None = None
     path: list[str] = Field(default_factory=list)
+    reports: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class NextPart(TaskPart):
+    """A task that is given to the agent when the one before has ended, `after_s` virtual seconds later."""
+
+    id: str = Field(min_length=1)
+    after_s: float = Field(default=0.0, ge=0, le=31_536_000)
+
+
+class Scenario(TaskPart):
+    """One file. `agent` names a module of agentfsm's kind, with a `build(store=, model=, tools=, observer=)`.
+
+    `then` are further tasks over the same store and the same world, each in a process of its own. `budgets` hold in
+    every run, faults or not, for all tasks together. A `dry_run` answers tools that have an effect with their example.
+    """
+
+    title: str
+    agent: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
+    tools: dict[str, ToolPart] = Field(default_factory=dict)
+    then: list[NextPart] = Field(default_factory=list)
+    dry_run: bool = False
     budgets: BudgetPart = BudgetPart()
     faults: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     must_recover: bool = False
+
+    def tasks(self) -> Iterator[tuple[Place, TaskPart]]:
+        """The tasks in order, and where each stands in the file."""
+        yield (), self
+        for index, task in enumerate(self.then):
+            yield ("then", index), task

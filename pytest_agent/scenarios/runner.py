@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pytest_agent.errors import PytestAgentError, did_you_mean
-from pytest_agent.scenarios.model import Scenario, ToolPart, WorldPart
-from pytest_agent.trace import StoreCommitted, ToolCalled
+from pytest_agent.errors import did_you_mean
+from pytest_agent.scenarios.ended import EndedOtherwise, check_ending
+from pytest_agent.scenarios.model import NextPart, Scenario, ToolPart, WorldPart
+from pytest_agent.trace import ToolCalled
 from pytest_agent.yaml_file import YamlFile
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from pytest_agent.adapters.runner import AgentRunner
     from pytest_agent.llm.model import ScriptedModel
     from pytest_agent.sandbox import Sandbox
-
-
-class EndedOtherwise(PytestAgentError, AssertionError):
-    """The agent's clean run did not end as its scenario says."""
 
 
 async def run_scenario(
@@ -30,45 +27,38 @@ async def run_scenario(
     sandbox: Sandbox,
     run_agent: AgentRunner,
 ) -> None:
-    """Script the model, stock the sandbox, run the agent. Raises EndedOtherwise where a clean run does.
+    """Script the model, stock the sandbox, give the agent its tasks. Raises EndedOtherwise where a clean run does.
 
     Raises UsageError for tools that the agent cannot be built with, for stages that it does not have, and for events
     that claim to be its own.
     """
     agent = prepare(scenario, build, llm, sandbox)
     _check_names(scenario, file, agent)
-    result = await run_agent(agent, scenario.task)
-    _check_budgets(scenario, file, llm, run_agent)
-    if not run_agent.faulted and result.outcome != scenario.expect:
-        raise EndedOtherwise(
-            f"{file.where(('expect',))} expect: the agent ended as {result.outcome!r} "
-            f"(cause {result.cause!r}), expected {scenario.expect!r}"
-        )
-    if not run_agent.faulted and scenario.cause is not None and result.cause != scenario.cause:
-        raise EndedOtherwise(
-            f"{file.where(('cause',))} cause: the agent ended as {result.outcome!r} because of {result.cause!r}, "
-            f"expected {scenario.cause!r}; correct the cause, or the agent"
-        )
-    stages = [event.stage for event in run_agent.trace.of(StoreCommitted)]
-    path = [stage for stage, _ in itertools.groupby(stages)]
-    if scenario.path and not run_agent.faulted and path != scenario.path:
-        raise EndedOtherwise(
-            f"{file.where(('path',))} path: the agent went {' -> '.join(path)}, expected {' -> '.join(scenario.path)}; "
-            "correct the path, or the agent"
-        )
+    for place, task in scenario.tasks():
+        if isinstance(task, NextPart):
+            await asyncio.sleep(task.after_s)
+            llm.new_conversation()
+            llm.says(*(part.turn() for part in task.model))
+            agent.turn_to(task.id, [part.arrival() for part in task.arrives])
+        began = len(run_agent.trace.events)
+        result = await run_agent(agent, task.task)
+        _check_budgets(scenario, file, llm, run_agent)
+        if result.outcome == "success":
+            for world in task.world:
+                sandbox.must_hold(str(world), _predicate(sandbox, world))
+        if not run_agent.faulted:
+            check_ending(task, file, place, result, run_agent.trace.events[began:], sandbox.ledger)
 
 
 def prepare(scenario: Scenario, build: Callable[..., Any], llm: ScriptedModel, sandbox: Sandbox) -> AgentFsm:
-    """Script the model and stock the sandbox; the agent that is to run there."""
+    """Stock the sandbox, and script the model for the first task; the agent that is to run there."""
     from pytest_agent.adapters.agentfsm import shipped_agent
 
     for name, part in scenario.tools.items():
         _add_tool(sandbox, name, part)
     llm.says(*(part.turn() for part in scenario.model))
-    for world in scenario.world:
-        sandbox.must_hold(str(world), _predicate(sandbox, world))
     arrivals = [part.arrival() for part in scenario.arrives]
-    return shipped_agent(build, sandbox, arrivals, dry_run=scenario.dry_run)
+    return shipped_agent(build, sandbox, arrivals, request_id=scenario.id, dry_run=scenario.dry_run)
 
 
 def _check_names(scenario: Scenario, file: YamlFile, agent: AgentFsm) -> None:
@@ -79,15 +69,16 @@ def _check_names(scenario: Scenario, file: YamlFile, agent: AgentFsm) -> None:
             ("agent",), f"{scenario.agent!r} cannot be built with these 'tools' ({type(error).__name__}: {error})"
         ) from error
     stages = [stage["name"] for stage in described.get("stages", ())]
-    for index, name in enumerate(scenario.path):
-        if stages and name not in stages:
-            raise file.error(("path", index), f"unknown stage {name!r}.{did_you_mean(name, stages)}")
-    for index, part in enumerate(scenario.arrives):
-        if part.source in described.get("own_sources", ()):
-            raise file.error(
-                ("arrives", index, "source"),
-                f"source {part.source!r} is the agent's own; name the system that sends the event",
-            )
+    for place, task in scenario.tasks():
+        for index, name in enumerate(task.path):
+            if stages and name not in stages:
+                raise file.error((*place, "path", index), f"unknown stage {name!r}.{did_you_mean(name, stages)}")
+        for index, part in enumerate(task.arrives):
+            if part.source in described.get("own_sources", ()):
+                raise file.error(
+                    (*place, "arrives", index, "source"),
+                    f"source {part.source!r} is the agent's own; name the system that sends the event",
+                )
 
 
 def _check_budgets(scenario: Scenario, file: YamlFile, llm: ScriptedModel, run_agent: AgentRunner) -> None:
@@ -115,5 +106,5 @@ def _add_tool(sandbox: Sandbox, name: str, part: ToolPart) -> None:
         return next(first, part.returns)
 
 
-def _predicate(sandbox: Sandbox, world: WorldPart) -> Any:
+def _predicate(sandbox: Sandbox, world: WorldPart) -> Callable[[], bool]:
     return lambda: sandbox.ledger.count(world.tool, **world.arguments) == world.count

@@ -42,7 +42,7 @@ async def _call(parts: Parts, task: Task, steps: Sequence[Step], step: Step, dea
         return not_sent("breaker_open", retry_after_s=max(0.0, allowed.until - parts.clock.time()))
     reply = await _send(parts, task, steps, step, deadline)
     turned = await parts.breakers.record(parts.board.controls, name, caller, healthy(reply.error, reply.code))
-    if turned is not None:
+    if turned:
         reply = reply._replace(breaker=turned)
     if reply.output is None or step.stands_in_for is None:
         return reply

@@ -37,8 +37,8 @@ class Reply(NamedTuple):
     doubt: bool = False
     tokens: int = 0
     cost_usd: float = 0.0
-    breaker: str | None = None
-    """What the breaker of the tool has just become because of this reply: `open`, `closed`, or None: as it was."""
+    breaker: tuple[str, ...] = ()
+    """The states that the breaker of the tool went through because of this reply; none where it is as it was."""
 
 
 def lost(code: str, reason: str = "nobody heard the end of it") -> Reply:

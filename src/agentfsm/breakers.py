@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from agentfsm.breaker import ALLOWED, CLOSED, OPEN, Allowed, Blocked, Breaker, malformed, state_of
+from agentfsm.breaker import ALLOWED, HALF_OPEN, Allowed, Blocked, Breaker, malformed, state_of
 from agentfsm.errors import Conflict, StoreError
 from agentfsm.ports import Clock, Store
 from agentfsm.records import Control
@@ -63,25 +63,30 @@ class Breakers:
                 break
         return Blocked(self._clock.time() + SOON_S)
 
-    async def record(self, controls: Controls, tool: str, owner: str, ok: bool | None) -> str | None:
-        """Take down a reply (see `breaker.healthy`); return `open` or `closed` where it has just become so."""
+    async def record(self, controls: Controls, tool: str, owner: str, ok: bool | None) -> tuple[str, ...]:
+        """Take down a reply (see `breaker.healthy`); return the states that the breaker went through for it.
+
+        `open` or `closed` where it has just become so, after `half_open` where the call was its probe; else nothing.
+        """
         key = PREFIX + tool
         if ok is not False and key not in controls:
-            return None
+            return ()
         for _ in range(_TRIES):
             now, value = self._clock.time(), self._read(controls, key)
             new = self._rules(tool).after(value, ok, now, owner)
             if new is None:
-                return None
+                return ()
             try:
                 if await self._stored(controls, key, new, now):
-                    turned = new["state"] != state_of(value, now) and new["state"] in {OPEN, CLOSED}
-                    return str(new["state"]) if turned else None
+                    before = state_of(value, now)
+                    if new["state"] == before:
+                        return ()
+                    return (before, new["state"]) if before == HALF_OPEN else (new["state"],)
             except StoreError as error:
                 self._report("breaker_store", {"tool": tool, "error": error.code})
-                return None
+                return ()
         self._report("breaker_store", {"tool": tool, "error": Conflict.default_code})
-        return None
+        return ()
 
     def _rules(self, tool: str) -> Breaker:
         return self._per_tool.get(tool, self._breaker)

@@ -23,7 +23,6 @@ class Draft:
         self.task = task
         self.steps = list(steps)
         self.event: Inbound | None = None
-        self.commands: tuple[machine.Command, ...] = ()
         self.now = now
         self._labels: list[str] = []
         self._finished: list[Step] = []
@@ -64,7 +63,7 @@ class Draft:
 
     def fire(self, event: Event, **changes: Any) -> None:
         """Move the machine; `changes` go into the task row."""
-        state, self.commands = machine.step(self.task.fsm_state, event)
+        state = machine.step(self.task.fsm_state, event)
         before = self.task.fsm_state._value_  # `value` is looked up in Python each time
         self._audit.append({"kind": "transition", "from": before, "event": event._value_, "to": state._value_})
         self.task = self.task.but(fsm_state=state, **changes)

@@ -1,33 +1,15 @@
-"""The machine: `(state, event) -> (state, commands)`. Pure, no I/O; the runtime carries the commands out."""
+"""The machine: `(state, event) -> state`. Pure, no I/O; what is to be done in a state is the driver's to know."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 from agentfsm.errors import InvalidTransition
 from agentfsm.states import TERMINAL, TRANSITIONS, Event, State
 
-
-class Command(StrEnum):
-    """What the runtime has to do next."""
-
-    DECIDE = "decide"  # let the planner choose: run a tool, ask the model, refuse, or end
-    RUN_TOOL = "run_tool"
-    REPORT = "report"  # stop here and say what is known
+_AT_REST = TERMINAL | {State.WAITING_EXTERNAL}
 
 
-_COMMANDS: dict[State, tuple[Command, ...]] = {
-    State.INIT: (),
-    State.PLANNING: (Command.DECIDE,),
-    State.EXECUTING_STEP: (Command.RUN_TOOL,),
-    State.WAITING_EXTERNAL: (Command.REPORT,),
-    State.DONE: (Command.REPORT,),
-    State.FAILED: (Command.REPORT,),
-}
-
-
-def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
-    """Return the next state and the commands of entering it; raise InvalidTransition, changing nothing."""
+def step(state: State, event: Event) -> State:
+    """Return the next state; raise InvalidTransition, changing nothing."""
     target = TRANSITIONS.get((state, event))
     if target is None:
         legal = sorted(e.value for s, e in TRANSITIONS if s is state)
@@ -37,15 +19,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             state=state.value,
             event=event.value,
         )
-    return target, commands(target)
-
-
-def commands(state: State) -> tuple[Command, ...]:
-    """Return what a task in this state waits for; a resumed task goes on from here."""
-    return _COMMANDS[state]
-
-
-_AT_REST = frozenset(state for state, todo in _COMMANDS.items() if Command.REPORT in todo)
+    return target
 
 
 def at_rest(state: State) -> bool:

@@ -18,7 +18,7 @@ def report(parts: Parts, draft: Draft) -> None:
 
 
 def breaker_turned(parts: Parts, draft: Draft, step: Step, state: str) -> None:
-    """Note that a breaker has opened, which somebody should know of, or closed again."""
+    """Note that a breaker has opened, which somebody should know of, let a probe through, or closed again."""
     draft.note("breaker", step=step.step_id, tool=step.tool, state=state)
     if state == OPEN:
         facts, masker = {"step": step.key}, parts.masker

@@ -31,8 +31,8 @@ def settle(parts: Parts, draft: Draft, step: Step, reply: Reply, wall: Deadline,
     if reply.tokens or reply.cost_usd:
         used = plus(draft.task.budget_used, tokens=reply.tokens, cost_usd=reply.cost_usd)
         draft.task = draft.task.but(budget_used=used)
-    if reply.breaker is not None:
-        breaker_turned(parts, draft, step, reply.breaker)
+    for state in reply.breaker:
+        breaker_turned(parts, draft, step, state)
     if reply.turn is not None:
         _model_replied(parts, draft, step, reply.turn)
     elif reply.output is not None:

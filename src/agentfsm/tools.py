@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from agentfsm.contracts import Effect, ToolContract
@@ -37,6 +37,20 @@ class CallableTool:
     async def query(self, key: str) -> object:
         """Ask what became of the key."""
         return None if self._query is None else await self._query(idempotency_key=key)
+
+
+def callable_tools(
+    contracts: Iterable[ToolContract], functions: Mapping[str, Callable[..., Any]]
+) -> dict[str, CallableTool]:
+    """Return as tools the functions that a contract has the name of; what else is there is left out.
+
+    Where there is a function `NAME.query`, it is asked what became of a key of the tool `NAME`.
+    """
+    return {
+        contract.name: CallableTool(contract, functions[contract.name], functions.get(f"{contract.name}.query"))
+        for contract in contracts
+        if contract.name in functions
+    }
 
 
 def _awaitable(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

@@ -195,27 +195,27 @@ class Bench:
 
 def test_workers_with_stale_caches_count_together_and_one_of_them_probes():
     bench, caches = Bench(), [{}, {}, {}]
-    assert [bench.record(cache, ok=False) for cache in caches] == [None, None, "open"]
+    assert [bench.record(cache, ok=False) for cache in caches] == [(), (), ("open",)]
     bench.clock.now += 10
     for cache in caches:
         cache.update(bench.store.values)
     said = [bench.allow(cache, f"call {i}") for i, cache in enumerate(caches)]
     assert said == [ALLOWED, Blocked(115.0), Blocked(115.0)]
-    assert bench.record(caches[0], True, "call 0") == "closed"
+    assert bench.record(caches[0], True, "call 0") == ("half_open", "closed")
 
 
 def test_a_tool_that_is_well_costs_no_query_and_no_write():
     bench, cache = Bench(), {}
     bench.store.broken = True
     assert bench.allow(cache) == ALLOWED
-    assert bench.record(cache, ok=True) is None
+    assert bench.record(cache, ok=True) == ()
     assert bench.reports == []
 
 
 def test_tools_have_rules_of_their_own_and_do_not_share_a_count():
     bench, cache = Bench(per_tool={"brittle": Breaker(threshold=1)}), {}
-    assert bench.record(cache, ok=False, tool="brittle") == "open"
-    assert bench.record(cache, ok=False) is None
+    assert bench.record(cache, ok=False, tool="brittle") == ("open",)
+    assert bench.record(cache, ok=False) == ()
     assert bench.allow(cache) == ALLOWED
 
 
@@ -226,7 +226,7 @@ def test_where_the_store_is_gone_a_probe_waits_and_a_reply_goes_on_uncounted():
     bench.clock.now += 10
     bench.store.broken = True
     assert bench.allow(cache) == Blocked(bench.clock.now + SOON_S)
-    assert bench.record({}, ok=False) is None
+    assert bench.record({}, ok=False) == ()
     assert [code for code, _ in bench.reports] == ["breaker_store", "breaker_store"]
 
 
@@ -246,7 +246,7 @@ def test_a_malformed_value_is_reported_once():
     cache = dict(bench.store.values)
     assert [bench.allow(cache), bench.allow(cache)] == [ALLOWED, ALLOWED]
     assert [(code, facts["tool"]) for code, facts in bench.reports] == [("breaker_malformed", "t")]
-    assert bench.record(cache, ok=True) is None
+    assert bench.record(cache, ok=True) == ()
     assert bench.store.values["breaker:t"].value["state"] == "closed"
 
 
@@ -300,11 +300,13 @@ class Workers(RuleBasedStateMachine):
         after = self.stored()
         probing = before is not None and (before["probe"] or {}).get("owner") == owner
         if before is not None and before["state"] != "closed" and not probing:
-            assert (turned, after) == (None, before), "a reply that is not the probe's moved an open breaker"
-        if turned == "open":
+            assert (turned, after) == ((), before), "a reply that is not the probe's moved an open breaker"
+        if turned:
+            assert (turned[0] == "half_open") is probing
+        if turned[-1:] == ("open",):
             assert ok is False
             assert probing or before["failures"] == RULES.threshold - 1
-        if turned == "closed":
+        if turned[-1:] == ("closed",):
             assert probing
             assert ok
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfsm import Event, InvalidTransition, State
-from agentfsm.machine import Command, commands, step
+from agentfsm.machine import at_rest, step
 from agentfsm.states import TERMINAL, TRANSITIONS, describe
 
 states, events = st.sampled_from(State), st.sampled_from(Event)
@@ -14,7 +14,7 @@ states, events = st.sampled_from(State), st.sampled_from(Event)
 @given(states, events)
 def test_every_event_in_every_state_is_either_legal_or_refused(state, event):
     if (state, event) in TRANSITIONS:
-        assert step(state, event) == (TRANSITIONS[state, event], commands(TRANSITIONS[state, event]))
+        assert step(state, event) is TRANSITIONS[state, event]
     else:
         with pytest.raises(InvalidTransition, match=state.value) as refused:
             step(state, event)
@@ -32,7 +32,7 @@ def test_no_sequence_of_events_leaves_the_table_or_wakes_a_finished_task(sequenc
     state = State.INIT
     for event in sequence:
         try:
-            after, _ = step(state, event)
+            after = step(state, event)
         except InvalidTransition:
             continue
         assert state not in TERMINAL
@@ -49,9 +49,8 @@ def test_every_event_is_of_use_somewhere():
     assert {event for _, event in TRANSITIONS} == set(Event)
 
 
-def test_the_runtime_reports_exactly_where_nothing_is_left_to_do():
-    waiting = {state for state in State if commands(state) == (Command.REPORT,)}
-    assert waiting == {State.WAITING_EXTERNAL, State.DONE, State.FAILED}
+def test_a_task_is_at_rest_exactly_where_nothing_is_left_to_do():
+    assert {state for state in State if at_rest(state)} == {State.WAITING_EXTERNAL, State.DONE, State.FAILED}
 
 
 def test_the_table_is_described_as_plain_data():

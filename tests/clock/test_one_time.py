@@ -343,6 +343,19 @@ def test_a_library_that_takes_the_place_of_another_follows_the_clock_too(retryin
     assert other.monotonic() == pytest.approx(real(), abs=5)
 
 
+def test_what_only_says_that_it_is_a_module_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cffi leaves such objects among the modules; they have no names of their own."""
+
+    class Lib:
+        __slots__ = ()
+        __class__ = types.ModuleType  # type: ignore[assignment]
+
+    assert isinstance(Lib(), types.ModuleType)
+    monkeypatch.setitem(sys.modules, "_library.lib", Lib())
+    with Clock().installed():
+        assert time.monotonic() == 1_000.0
+
+
 def test_time_stands_still_between_two_phases_of_a_test() -> None:
     clock = Clock()
     with clock.installed():

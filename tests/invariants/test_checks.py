@@ -7,6 +7,7 @@ import pytest
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
+    AgentStarted,
     EffectCommitted,
     FaultApplied,
     ModelRefused,
@@ -115,6 +116,10 @@ def used(n=1, attempt=1, *, status="ok", effect=True, **more):
         *done,
         replied(n, attempt, tool=tool, status=status),
     ]
+
+
+def began():
+    return AgentStarted(life=1, description={"workflow": "refund@1"})
 
 
 def claim(outcome="success", *, cause=None, crash=False, detail="returned"):
@@ -312,6 +317,17 @@ WRONG = [
     ),
     (
         "I8",
+        "attempts glued in a history of Gemini's",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 isOrder 7 is paid."}]}]),
+        ),
+        "the history of llm#2 joins several attempts of llm#1",
+    ),
+    (
+        "I8",
         "attempts glued in the answer",
         ev(asked(1), CUT, turn(1, 2, text="Order 7 is paid."), claim(detail="'Order 7 isOrder 7 is paid.'")),
         "the answer joins several attempts of llm#1",
@@ -394,6 +410,14 @@ RIGHT = [
     ("I6", "one attempt", ev(refused(1), struck(), claim("failed"), faults=["insufficient-quota"])),
     (
         "I6",
+        "the next task asks once as well",
+        ev(
+            *(part for n in (1, 2) for part in (began(), refused(n), struck(f"llm#{n}"), claim("failed"))),
+            faults=["insufficient-quota"],
+        ),
+    ),
+    (
+        "I6",
         "another model instead",
         ev(refused(1), struck(), refused(2, model="n"), struck("llm#2"), faults=["insufficient-quota"]),
     ),
@@ -430,6 +454,16 @@ RIGHT = [
     ("I6", "no recovery, and none demanded", ev(claim("failed"), faults=["stream-clean-eof"])),
     ("I6", "no recovery from what is permanent", ev(claim("failed"), faults=["insufficient-quota"], must_recover=True)),
     ("I8", "a whole turn", ev(*CLEAN)),
+    (
+        "I8",
+        "a call of the whole turn kept as an item",
+        ev(
+            asked(1),
+            CUT_CALL,
+            turn(1, 2, calls=["refund"]),
+            turn(2, text="x", history=[{"type": "function_call", "call_id": "call_1_0_2", "name": "refund"}]),
+        ),
+    ),
     (
         "I8",
         "cut, and asked again",
@@ -479,6 +513,16 @@ RIGHT = [
         "I8",
         "the user quotes the cut text",
         ev(asked(1), CUT, turn(2, text="x", history=[{"role": "user", "content": "Order 7 is"}])),
+    ),
+    (
+        "I8",
+        "a thought of Gemini's is no text",
+        ev(
+            asked(1),
+            CUT,
+            turn(1, 2, text="Order 7 is paid."),
+            turn(2, text="x", history=[{"role": "model", "parts": [{"text": "Order 7 is", "thought": True}]}]),
+        ),
     ),
     ("I8", "an honest failure on a cut turn", ev(asked(1), CUT, claim("failed"))),
     (

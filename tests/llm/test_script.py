@@ -75,15 +75,32 @@ def test_a_turn_too_few_fails_the_test_whatever_the_agent_swallows(run_under, as
     )
 
 
+def test_a_new_conversation_hears_nothing_of_what_the_last_one_left_over(run_under):
+    run = run_under("rate-limit@llm#1")
+    run.llm.says("lost", "never asked for")
+    with run.inside():
+        assert ask().status_code == 429
+        run.llm.new_conversation()
+        run.llm.says("of the next task", "and more")
+        assert [said(ask("next")), said(ask("on"))] == ["of the next task", "and more"]
+
+
+def test_a_new_conversation_is_refused_where_turns_are_left_over(run_under):
+    run = run_under()
+    run.llm.says("one", "two")
+    with run.inside():
+        ask()
+        with pytest.raises(LeftoverTurns, match="'two'"):
+            run.llm.new_conversation()
+
+
 def test_an_agent_that_never_takes_no_for_an_answer_is_ended(run_under):
     run = run_under()
 
     def agent():
         while True:
-            try:
+            with suppress(UnansweredCall):
                 return ask()
-            except Exception:  # noqa: BLE001, S112 - an agent that swallows everything
-                continue
 
     with run.inside(), pytest.raises(RunAbort, match="runaway") as caught:
         agent()

@@ -10,6 +10,7 @@ import openai
 import pytest
 import respx
 
+from pytest_agent.errors import RunAbort
 from pytest_agent.llm.openai_embeddings import embed
 from pytest_agent.trace import ModelRequested, ServiceAnswered
 
@@ -162,6 +163,17 @@ def test_a_server_on_this_machine_is_asked_itself_where_there_is_no_script(llm, 
 
 def test_other_paths_are_nobodys(run_under):
     run = run_under()
-    with run.inside(), pytest.raises(httpx.ConnectError, match=r"answers POST .../chat/completions, .../responses and"):
+    with run.inside(), pytest.raises(httpx.ConnectError, match=r"answers POST .../chat/completions, .../responses, "):
         httpx.get("https://hub.example/api/models")
     assert not list(run.trace.of(ServiceAnswered))
+
+
+def test_an_agent_that_asks_without_end_is_ended(run_under, monkeypatch):
+    monkeypatch.setattr("pytest_agent.llm.model.MOST_SERVED", 3)
+    run = run_under()
+    with run.inside():
+        for _ in range(3):
+            httpx.get("https://llm.example/v1/models")
+        with pytest.raises(RunAbort, match="list of models and the like 3 times"):
+            httpx.get("https://llm.example/v1/models")
+    assert len(list(run.trace.of(ServiceAnswered))) == 3

@@ -1,4 +1,4 @@
-"""`arrives`, `path` and `budgets` of a scenario: what is said of each that is wrong, and what is right."""
+"""`arrives`, `path`, `budgets`, `reports` and `then` of a scenario: what is said of each that is wrong, and of none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ARRIVES = f"arrives:\n{MESSAGE}{CALLBACK}{CALLBACK}"
 PATH = "path: [COLLECT_COMPANY_DATA, RISK_CHECK, OFFER_SELECTION, ACCOUNT_OPENING, CONTRACT_SIGNING]\n"
 BUDGETS = "budgets: {model_calls: 30, tool_calls: 30, seconds: 600}\n"
 PARTS = "(known: after_s, control, event, id, payload, source, user)"
+NEXT = "  - {id: b, task: Hello, model: [{text: Done.}]}\n"
 NAMES = "(known: model_calls, seconds, tool_calls)"
 STAGES = "Known: ACCOUNT_OPENING, COLLECT_COMPANY_DATA, CONTRACT_SIGNING, OFFER_SELECTION, RISK_CHECK."
 EITHER = "what arrives is a 'user' with a text, an 'event' with a kind and a 'source', or a 'control', found "
@@ -121,7 +122,7 @@ def test_an_arrival_that_is_wrong(run: Run, new: str, said: list[str]) -> None:
             "arives:\n",
             30,
             "arives: unknown key 'arives'. Did you mean 'arrives'? Known: agent, arrives, budgets, cause, dry_run, "
-            "expect, faults, model, must_recover, path, task, title, tools, world.",
+            "expect, faults, id, model, must_recover, path, reports, task, then, title, tools, workflow, world.",
         ),
         (ARRIVES, "arrives: later\n", 30, "arrives: expected a list, found 'later'; put it into a list"),
         (ARRIVES, "arrives: {id: m}\n", 30, "arrives: expected a list, found {'id': 'm'}; change it"),
@@ -177,6 +178,44 @@ def test_an_arrival_that_is_wrong(run: Run, new: str, said: list[str]) -> None:
         ),
         (BUDGETS, "faults: []\n", 43, "faults: expected at least 1 in the list, found []; add one, or remove the key"),
         (BUDGETS, "faults: event-*\n", 43, "faults: expected a list, found 'event-*'; put it into a list"),
+        (BUDGETS, "reports: [{kinds: breaker}]\n", 43, "reports[0]: a report has a 'kind', such as breaker; add it"),
+        (BUDGETS, "reports: [{kind: 7}]\n", 43, "reports[0]: a report has a 'kind', such as breaker; add it"),
+        (BUDGETS, "reports: breaker\n", 43, "reports: expected a list, found 'breaker'; put it into a list"),
+        (BUDGETS, f"then:\n{NEXT.replace('id: b, ', '')}", 44, "then[0]: key 'id' is missing; add it"),
+        (
+            BUDGETS,
+            f"then:\n{NEXT}{NEXT}",
+            45,
+            "then[1].id: a task before has the id 'b' already; give this one another",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT.replace('id: b', 'id: task-1')}",
+            44,
+            "then[0].id: a task before has the id 'task-1' already; give this one another",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT.replace('id: b', 'id: b, tols: {}')}",
+            44,
+            "then[0].tols: unknown key 'tols'. Known: after_s, arrives, cause, expect, id, model, "
+            "path, reports, task, workflow, world.",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT.replace('id: b', 'id: b, expect: sucess')}",
+            44,
+            "then[0].expect: unknown outcome 'sucess'. Did you mean 'success'? "
+            "Known: cancelled, failed, limit, partial, success, unknown.",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT.replace('text: Done.', 'call: {offers.lst: {}}')}",
+            44,
+            "then[0].model[0].call.offers.lst: unknown tool 'offers.lst'; add it to 'tools'. "
+            "Did you mean 'offers.list'? Known: accounts.close, accounts.open, company.record, contracts.send, "
+            "contracts.void, offers.choose, offers.list, risk.check.",
+        ),
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--chaos",)], ids=["clean", "chaos"])
@@ -230,6 +269,37 @@ def test_a_fault_that_there_is_not(run: Run, name: str, near: str) -> None:
         ),
         (
             BUDGETS,
+            "workflow: business_account@2\n",
+            ":43 workflow: the task is on 'business_account@1', expected 'business_account@2'; correct the version, "
+            "or the rollout",
+        ),
+        (
+            BUDGETS,
+            "reports:\n  - {kind: waiting, cause: needs_user}\n",
+            ":43 reports: the agent reported {'kind': 'waiting', 'cause': 'waiting_signature', ",
+        ),
+        (
+            BUDGETS,
+            "reports:\n  - {kind: waiting, cause: needs_user}\n  - {kind: waiting, cause: needs_person}\n",
+            ":45 reports[1]: the agent reported {'kind': 'waiting', 'cause': 'waiting_signature', ",
+        ),
+        (
+            BUDGETS,
+            "reports:\n  - {kind: breaker, state: open}\n",
+            ":44 reports[0]: the agent reported no more, expected {'kind': 'breaker', 'state': 'open'}; correct it",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT.replace('id: b', 'id: b, path: [RISK]')}",
+            ":44 then[0].path[0]: unknown stage 'RISK'. ",
+        ),
+        (
+            BUDGETS,
+            f"then:\n{NEXT}",
+            ":44 then[0].expect: the agent ended as 'partial' (cause 'needs_user'), expected 'success'",
+        ),
+        (
+            BUDGETS,
             "budgets: {model_calls: 8, tool_calls: 30}\n",
             ":43 budgets.model_calls: 9 were used, expected at most 8; raise the budget, or have the agent use less",
         ),
@@ -263,6 +333,9 @@ def test_what_only_the_agent_can_tell_fails_the_test_in_one_line(
         (PATH, ""),
         (BUDGETS, "budgets: {}\n"),
         (BUDGETS, "budgets: {seconds: 0.5}\n"),
+        (BUDGETS, "workflow: business_account@1\n"),
+        (BUDGETS, "reports:\n  - {kind: waiting, cause: needs_user}\n  - {kind: waiting, cause: waiting_signature}\n"),
+        (BUDGETS, f"then:\n{NEXT.replace('id: b', 'id: b, after_s: 9, expect: partial, cause: needs_user')}"),
         (BUDGETS, "budgets: {model_calls: 9, tool_calls: 7}\n"),
         (MESSAGE, f"{MESSAGE}  - {{id: m, event: never.heard.of, source: elsewhere}}\n"),
         (ARRIVES, ARRIVES.replace(", payload: {contract_id: C-1}", "")),

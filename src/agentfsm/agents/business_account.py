@@ -26,7 +26,7 @@ from agentfsm.ports import Model, Store
 from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Stage
-from agentfsm.tools import CallableTool
+from agentfsm.tools import callable_tools
 from agentfsm.waits import Business, Payload, Wait
 from agentfsm.workflow import Workflow
 
@@ -182,11 +182,10 @@ def build(
     They are called with keyword arguments and answer a dict; those that open, close, send and void also get
     `idempotency_key` and have to dedupe by it. `settings` are those of Runtime.
     """
-    known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
         workflow=WORKFLOW,
         model=model,
-        tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
+        tools=callable_tools(CONTRACTS, tools),
         store=store,
         limits=limits or LIMITS,
         **settings,

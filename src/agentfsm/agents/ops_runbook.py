@@ -21,13 +21,11 @@ from agentfsm.agents.ops_contracts import (
     SCALE,
     UNSCALE,
 )
-from agentfsm.budgets import Limits
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
 from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Calls, Never, Role, Stage
-from agentfsm.telling import Observer
-from agentfsm.tools import CallableTool
+from agentfsm.tools import callable_tools
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
@@ -151,29 +149,20 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
-    limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    approval_s: float = APPROVAL_S,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps the names of the nine contracts to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; those with an effect also get `idempotency_key`. Where
-    `tools` has `service.restart.query`, that function is asked whether a restart under a key has happened.
+    `tools` has `service.restart.query`, that function is asked whether a restart under a key has happened. `settings`
+    are those of Runtime.
     """
-    known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
         workflow=WORKFLOW,
         model=model,
-        tools={
-            name: CallableTool(known[name], function, tools.get(f"{name}.query"))
-            for name, function in tools.items()
-            if name in known
-        },
+        tools=callable_tools(CONTRACTS, tools),
         store=store,
-        clock=clock,
-        limits=limits,
-        seed=seed,
-        observer=observer,
-        approval_s=APPROVAL_S,
+        approval_s=approval_s,
+        **settings,
     )

@@ -15,12 +15,11 @@ from agentfsm.agents.research_contracts import CONTRACTS, DRAFT, INTERNAL, PAPER
 from agentfsm.budgets import Limits
 from agentfsm.contracts import canonical
 from agentfsm.fallbacks import Cached, Degraded
-from agentfsm.ports import Clock, Model, Store
+from agentfsm.ports import Model, Store
 from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.stages import Abort, Arguments, Calls, Role, Stage
-from agentfsm.telling import Observer
-from agentfsm.tools import CallableTool
+from agentfsm.tools import callable_tools
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
@@ -118,24 +117,19 @@ def build(
     store: Store,
     model: Model,
     tools: Mapping[str, Callable[..., Any]],
-    seed: int = 0,
     limits: Limits | None = None,
-    observer: Observer | None = None,
-    clock: Clock | None = None,
+    **settings: Any,
 ) -> Runtime:
     """Return the agent. `tools` maps the names of the seven contracts to functions, sync or async.
 
     They are called with keyword arguments and answer a dict; none of them has an effect. The answer of a task is JSON:
-    `{"citations": [...], "text": ...}`.
+    `{"citations": [...], "text": ...}`. `settings` are those of Runtime.
     """
-    known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
         workflow=WORKFLOW,
         model=model,
-        tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
+        tools=callable_tools(CONTRACTS, tools),
         store=store,
-        clock=clock,
         limits=limits or LIMITS,
-        seed=seed,
-        observer=observer,
+        **settings,
     )

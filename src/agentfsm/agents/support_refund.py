@@ -16,7 +16,7 @@ from agentfsm.prompts import load_prompts
 from agentfsm.runtime import Runtime
 from agentfsm.schemas import unit
 from agentfsm.stages import Arguments, Stage
-from agentfsm.tools import CallableTool
+from agentfsm.tools import callable_tools
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
@@ -112,7 +112,8 @@ def _refund_guard(business: Business, arguments: Arguments) -> str | None:
     return None
 
 
-PROMPT = load_prompts(Path(__file__).parent / "prompts")["support_refund", 1]
+PROMPTS = load_prompts(Path(__file__).parent / "prompts")
+PROMPT = PROMPTS["support_refund", 1]
 
 WORKFLOW = Workflow(
     name="support_refund",
@@ -146,11 +147,10 @@ def build(
     They are called with keyword arguments and answer a dict; the refund also gets `idempotency_key` and
     has to dedupe by it. `settings` are those of Runtime.
     """
-    known = {contract.name: contract for contract in CONTRACTS}
     return Runtime(
         workflow=WORKFLOW,
         model=model,
-        tools={name: CallableTool(known[name], function) for name, function in tools.items() if name in known},
+        tools=callable_tools(CONTRACTS, tools),
         store=store,
         limits=limits,
         **settings,

@@ -71,6 +71,14 @@ def agent_options(parser: argparse.ArgumentParser) -> None:
     store_options(parser)
 
 
+def task_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which task is meant, beside the options that choose an agent."""
+    agent_options(parser)
+    parser.add_argument("text", help="what the user asks for")
+    parser.add_argument("--id", help="the task's id; the same id and text are the same task (a new one is drawn)")
+    parser.add_argument("--dry-run", action="store_true", help="answer tools that have an effect with their example")
+
+
 def folder_of(context: Context) -> Path | None:
     """Return the folder of environments of one's own; raise BadUse where the named one is none."""
     given: Path | None = context.args.environments

@@ -5,17 +5,14 @@ from __future__ import annotations
 import secrets
 
 from agentfsm.cli import results
-from agentfsm.cli.context import Commands, Context, agent_options, command
+from agentfsm.cli.context import Commands, Context, command, task_options
 from agentfsm.cli.opening import opened_runtime
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = command(commands, "run", act, "run a task to its end, or until it waits; exit code 1 where it fails")
-    agent_options(parser)
-    parser.add_argument("text", help="what the user asks for")
-    parser.add_argument("--id", help="the task's id, to go on with one (a new one is drawn)")
-    parser.add_argument("--dry-run", action="store_true", help="answer tools that have an effect with their example")
+    task_options(parser)
 
 
 async def act(context: Context) -> int:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import secrets
 
 from agentfsm.cli import results
-from agentfsm.cli.context import Commands, Context, agent_options, command
+from agentfsm.cli.context import Commands, Context, command, task_options
 from agentfsm.cli.opening import opened_runtime
 
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = command(commands, "submit", act, "store a task, which a worker then runs")
-    agent_options(parser)
-    parser.add_argument("text", help="what the user asks for")
-    parser.add_argument("--id", help="the task's id (a new one is drawn); the same id and text again change nothing")
-    parser.add_argument("--dry-run", action="store_true", help="answer tools that have an effect with their example")
+    task_options(parser)
 
 
 async def act(context: Context) -> int:

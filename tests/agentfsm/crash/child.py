@@ -35,6 +35,23 @@ class Done(BaseModel):
     n: int
 
 
+class Clock:
+    """Waiting moves it on and takes no time. A life after a death begins when the leases of the one before are over."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, delay_s: float) -> None:
+        self.now += delay_s
+        await asyncio.sleep(0)  # let others go on
+
+
 class World:
     """Everything outside the agent's process."""
 
@@ -42,6 +59,7 @@ class World:
         self.folder = folder
         self.kill_at = kill_at
         self.passed: list[str] = []
+        self.clock = Clock(1_010.0 if (folder / "passed").exists() else 1_000.0)
 
     def boundary(self, name: str) -> None:
         self.passed.append(name)
@@ -152,7 +170,9 @@ def runtime(store: Any, world: World) -> Runtime:
         answers=lambda _business: "done",
     )
     limits = Limits(step_s=1.0, lease_s=1.0)
-    return Runtime(workflow=workflow, model=[], tools=tools, store=store, limits=limits, patience_s=0.5)
+    return Runtime(
+        workflow=workflow, model=[], tools=tools, store=store, clock=world.clock, limits=limits, patience_s=0.5
+    )
 
 
 def die_in_the_batch(world: World) -> None:
@@ -190,7 +210,7 @@ async def main(url: str, folder: Path, kill_at: int) -> None:
         elif (task.outcome is not None and task.next_run_at is None) or task.outcome == "unknown":
             break
         else:
-            await asyncio.sleep(0.05)
+            await world.clock.sleep(0.05)
     steps = await inner.steps(REQUEST)
     audit = await inner.audit(REQUEST)
     ended = {

@@ -163,7 +163,7 @@ def test_a_breaker_that_opens_is_an_incident_and_its_turns_are_on_record(lab, ki
     reading(lab, kit, failures=3)
     lab.run()
     assert incidents(lab) == ["breaker_opened"]
-    assert [row["state"] for row in lab.notes("breaker")] == ["open", "closed"]
+    assert [row["state"] for row in lab.notes("breaker")] == ["open", "half_open", "closed"]
 
 
 def test_failures_that_open_no_breaker_are_none(lab, kit):

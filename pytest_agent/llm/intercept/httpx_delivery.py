@@ -11,75 +11,71 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from pytest_agent.errors import RunAbort
-from pytest_agent.llm.model import Delivery
-from pytest_agent.llm.reply import Chunk, Reply
+from pytest_agent.llm.intercept.desk import Sending, Sleep
+from pytest_agent.llm.intercept.pieces import NEVER, arrives_whole, hung, waits
+from pytest_agent.llm.reply import Reply
 
-Sleep = Callable[[float], None]
-_NEVER = float("inf")
+Release = Callable[[], None]
 _HTTP_VERSION = {"http_version": b"HTTP/1.1"}
 
 
-KEEP_ALIVE_S = 15.0
-_PATIENCE_S = 4 * 3600.0
-"""Virtual seconds of nothing but keep-alives after which a reader is taken to read for ever."""
+def respond(lib: ModuleType, request: Any, delivery: Sending, sleep: Sleep, release: Release) -> Any:
+    """A response of `lib` whose body is the delivery, when its head has arrived. Raises as a connection does.
 
-
-def respond(lib: ModuleType, request: Any, delivery: Delivery, sleep: Sleep) -> Any:
-    """A response of `lib` whose body is the delivery, when its head has arrived. Raises as a connection does."""
+    `release` is called when the client closes the response.
+    """
     head_s, timeout_s = delivery.reply.head_s, _read_timeout(request)
     if timeout_s is not None and head_s > timeout_s:
         sleep(timeout_s)
         delivery.done("timeout")
         raise _late(lib, request)
-    if head_s == _NEVER:
-        delivery.done("hung")
-        raise RunAbort("hung", f"{delivery.site}: the client waits for ever, it has no read timeout")
+    if head_s == NEVER:
+        raise hung(delivery, "the client waits for ever, it has no read timeout")
     if head_s:
         sleep(head_s)
-    return _response(lib, request, delivery, sleep, sync=True)
+    return _response(lib, request, delivery, release, sleep)
 
 
-async def arespond(lib: ModuleType, request: Any, delivery: Delivery) -> Any:
+async def arespond(lib: ModuleType, request: Any, delivery: Sending, release: Release) -> Any:
     """The same for an async client."""
     head_s, timeout_s = delivery.reply.head_s, _read_timeout(request)
     too_late = timeout_s is not None and head_s > timeout_s
     try:
-        if head_s == _NEVER and not too_late:
+        if head_s == NEVER and not too_late:
             await asyncio.get_running_loop().create_future()
         if head_s:
-            await asyncio.sleep(min(head_s, _NEVER if timeout_s is None else timeout_s))
+            await asyncio.sleep(min(head_s, NEVER if timeout_s is None else timeout_s))
     except BaseException:
         delivery.done("closed")
         raise
     if too_late:
         delivery.done("timeout")
         raise _late(lib, request)
-    return _response(lib, request, delivery, None, sync=False)
+    return _response(lib, request, delivery, release, None)
 
 
-def _response(lib: ModuleType, request: Any, delivery: Delivery, sleep: Sleep | None, *, sync: bool) -> Any:
+def _response(lib: ModuleType, request: Any, delivery: Sending, release: Release, sleep: Sleep | None) -> Any:
     reply = delivery.reply
-    if not reply.streamed and reply.end == "close" and not any(chunk.delay_s for chunk in reply.chunks):
-        # Nothing to wait for: it arrives whole, whether the client reads it or not.
+    if arrives_whole(reply):
         delivery.delivered = len(reply.chunks)
         delivery.done("cut")
-        return whole_response(lib, reply)
+        return _whole_response(lib, reply, release)
     timeout_s, late, broken = _read_timeout(request), _late(lib, request), _broken(lib, request, reply)
     body: Any
-    if sync and sleep is not None:
-        body = _bodies(lib).Sync(delivery, lambda: _send(delivery, timeout_s, late, broken, sleep))
+    if sleep is not None:
+        body = _bodies(lib).Sync(delivery, release, _send(delivery, timeout_s, late, broken, sleep))
     else:
-        body = _bodies(lib).Async(delivery, lambda: _asend(delivery, timeout_s, late, broken))
+        body = _bodies(lib).Async(delivery, release, _asend(delivery, timeout_s, late, broken))
     # No content-length: a body that is cut must look as it does on a chunked connection.
     return lib.Response(reply.status, headers=_headers(reply), stream=body, extensions=_HTTP_VERSION)
 
 
-def whole_response(lib: ModuleType, reply: Reply) -> Any:
-    """A response of `lib` whose body is there at once, and unread as it is on a connection."""
+def _whole_response(lib: ModuleType, reply: Reply, release: Release) -> Any:
+    # Unread, as it is on a connection.
     data = b"".join(chunk.data for chunk in reply.chunks)
     headers = [*_headers(reply), (b"content-length", str(len(data)).encode())]
-    return lib.Response(reply.status, headers=headers, stream=_bodies(lib).Whole(data), extensions=_HTTP_VERSION)
+    body = _bodies(lib).Whole(data, release)
+    return lib.Response(reply.status, headers=headers, stream=body, extensions=_HTTP_VERSION)
 
 
 def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
@@ -107,32 +103,17 @@ def _broken(lib: ModuleType, request: Any, reply: Reply) -> Exception | None:
     return error
 
 
-def _waits(delivery: Delivery) -> Iterator[tuple[float, Chunk | None]]:
-    """How long to wait before each piece; the last is the end of the body or endless silence."""
-    reply = delivery.reply
-    for chunk in reply.chunks:
-        yield chunk.delay_s, chunk
-    if reply.end == "keep-alive" and reply.words is not None:
-        beat = Chunk(reply.words.keep_alive)
-        for _ in range(int(_PATIENCE_S / KEEP_ALIVE_S)):
-            yield KEEP_ALIVE_S, beat
-        delivery.done("hung")
-        raise RunAbort("hung", f"{delivery.site}: the client reads keep-alives for ever, it has no limit for events")
-    yield (_NEVER if reply.end == "silence" else 0.0), None
-
-
 def _send(
-    delivery: Delivery, timeout_s: float | None, late: Exception, broken: Exception | None, sleep: Sleep
+    delivery: Sending, timeout_s: float | None, late: Exception, broken: Exception | None, sleep: Sleep
 ) -> Iterator[bytes]:
     try:
-        for delay_s, chunk in _waits(delivery):
+        for delay_s, chunk in waits(delivery):
             if timeout_s is not None and delay_s > timeout_s:
                 sleep(timeout_s)
                 delivery.done("timeout")
                 raise late
-            if delay_s == _NEVER:
-                delivery.done("hung")
-                raise RunAbort("hung", f"{delivery.site}: the client reads for ever, it has no read timeout")
+            if delay_s == NEVER:
+                raise hung(delivery, "the client reads for ever, it has no read timeout")
             if delay_s:
                 sleep(delay_s)
             if chunk is not None:
@@ -146,15 +127,15 @@ def _send(
 
 
 async def _asend(
-    delivery: Delivery, timeout_s: float | None, late: Exception, broken: Exception | None
+    delivery: Sending, timeout_s: float | None, late: Exception, broken: Exception | None
 ) -> AsyncIterator[bytes]:
     try:
-        for delay_s, chunk in _waits(delivery):
+        for delay_s, chunk in waits(delivery):
             if timeout_s is not None and delay_s > timeout_s:
                 await asyncio.sleep(timeout_s)
                 delivery.done("timeout")
                 raise late
-            if delay_s == _NEVER:
+            if delay_s == NEVER:
                 # The agent may still have a limit of its own; with none, the clock finds nothing to wait for.
                 await asyncio.get_running_loop().create_future()
             if delay_s:
@@ -174,9 +155,10 @@ def _bodies(lib: ModuleType) -> Any:
     """The three kinds of body, as classes of `lib`: made once, not once for each response."""
 
     class Sync(lib.SyncByteStream):  # type: ignore[name-defined, misc]
-        def __init__(self, delivery: Delivery, start: Callable[[], Iterator[bytes]]) -> None:
+        def __init__(self, delivery: Sending, release: Release, pieces: Iterator[bytes]) -> None:
             self._delivery = delivery
-            self._bytes = start()
+            self._release = release
+            self._bytes = pieces
 
         def __iter__(self) -> Iterator[bytes]:
             return self._bytes
@@ -185,11 +167,13 @@ def _bodies(lib: ModuleType) -> Any:
             self._bytes.close()  # type: ignore[attr-defined]
             # A generator that never began has no `finally` to run.
             self._delivery.done("closed")
+            self._release()
 
     class Async(lib.AsyncByteStream):  # type: ignore[name-defined, misc]
-        def __init__(self, delivery: Delivery, start: Callable[[], AsyncIterator[bytes]]) -> None:
+        def __init__(self, delivery: Sending, release: Release, pieces: AsyncIterator[bytes]) -> None:
             self._delivery = delivery
-            self._bytes = start()
+            self._release = release
+            self._bytes = pieces
 
         def __aiter__(self) -> AsyncIterator[bytes]:
             return self._bytes
@@ -199,10 +183,15 @@ def _bodies(lib: ModuleType) -> Any:
                 await self._bytes.aclose()  # type: ignore[attr-defined]
             finally:
                 self._delivery.done("closed")
+                self._release()
 
     class Whole(lib.SyncByteStream, lib.AsyncByteStream):  # type: ignore[name-defined, misc]
-        def __init__(self, data: bytes) -> None:
+        def __init__(self, data: bytes, release: Release) -> None:
             self._data = data
+            self.close = release
+
+        async def aclose(self) -> None:
+            self.close()
 
         def __iter__(self) -> Iterator[bytes]:
             yield self._data
