@@ -7,6 +7,7 @@ has no time between it.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -139,7 +140,8 @@ class Sending:
         if due > loop.time():
             self._flush_head()
             run = self._run_together if again is not None else self._run
-            self._timer = loop.call_at(due, run)
+            # Streams that are due in the same millisecond share one turn of the loop; the times do not drift by it.
+            self._timer = loop.call_at(math.ceil(due * 1000) / 1000, run)
             return True
         self._due = due
         return False
