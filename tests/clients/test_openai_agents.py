@@ -5,7 +5,7 @@ import json
 from types import SimpleNamespace
 
 import openai
-from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool
+from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool
 
 ASK = "How is the weather in Oslo and Lima?"
 
@@ -30,7 +30,9 @@ class Client:
 
     async def _run(self, place, streamed):
         async with openai.AsyncOpenAI(base_url=place.openai, api_key="test") as client:
-            agent = Agent("weatherman", tools=[weather], model=self.model("gpt-5", client))
+            # Away from OpenAI's own host it does not ask for the usage of a stream, unless told to.
+            settings = ModelSettings(include_usage=True)
+            agent = Agent("weatherman", tools=[weather], model=self.model("gpt-5", client), model_settings=settings)
             if streamed:
                 result = Runner.run_streamed(agent, ASK)
                 async for _ in result.stream_events():

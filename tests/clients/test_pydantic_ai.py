@@ -23,6 +23,7 @@ class Client:
     def __init__(self, name, model, *, asynchronous):
         self.name = f"{name}{'-async' * asynchronous}"
         self.model, self.asynchronous = model, asynchronous
+        self.always_streams = model is claude  # also where the agent is not asked to
 
     def ask(self, place, streamed):
         agent = Agent(self.model(place))
