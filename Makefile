@@ -38,13 +38,22 @@ $(VENV)-peers/.ready: benchmarks/peers.lock
 	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
 	@touch $@
 
-bench: $(VENV)/.ready $(VENV)-peers/.ready
+# llmock needs other versions of what the peers above need; aimock is a package for Node.
+$(VENV)-llm-peers/.ready: benchmarks/llm_peers.lock benchmarks/node/package-lock.json
+	$(PYTHON) -m venv $(VENV)-llm-peers
+	$(VENV)-llm-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/llm_peers.lock
+	cd benchmarks/node && npm ci --silent --no-fund --no-audit
+	@touch $@
+
+bench: $(VENV)/.ready $(VENV)-peers/.ready $(VENV)-llm-peers/.ready
 	$(BIN)/python benchmarks/explore.py
 	$(BIN)/python benchmarks/in_process.py
 	$(BIN)/python benchmarks/runtime.py --peers $(VENV)-peers/bin/python --postgres
+	$(BIN)/python benchmarks/llm_server.py --llmock $(VENV)-llm-peers/bin/llmock
 
 soak: $(VENV)/.ready
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/llm_server_soak.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -58,6 +67,8 @@ lock: $(VENV)/.ready
 	    --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header --no-annotate benchmarks/peers.in -o benchmarks/peers.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate benchmarks/llm_peers.in -o benchmarks/llm_peers.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .pytest_agent* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-llm-peers benchmarks/node/node_modules .pytest_agent* .pytest_cache .mypy_cache .ruff_cache

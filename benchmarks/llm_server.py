@@ -106,10 +106,20 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(url: str, pid: int, script: Path, seconds: float) -> tuple[float, float]:
+def measure(url: str, pid: int, script: Path, seconds: int) -> tuple[float, float]:
     """Requests a second, and requests a processor second of the server."""
     before = cpu_s(pid)
-    command = ["wrk", "-t1", "-c32", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(script), f"{url}/v1/chat/completions"]
+    command = [
+        "wrk",
+        "-t1",
+        "-c32",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "-s",
+        str(script),
+        f"{url}/v1/chat/completions",
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{url} did not answer all of it:\n{said}")
@@ -148,7 +158,7 @@ def all_servers(folder: Path, llmock: Path, node: Path) -> Iterator[dict[str, tu
         }
 
 
-def rounds(servers: dict[str, tuple[str, int]], folder: Path, count: int, seconds: float) -> bool:
+def rounds(servers: dict[str, tuple[str, int]], folder: Path, count: int, seconds: int) -> bool:
     """Measure in turn, print the ratios; whether the targets are met."""
     plain, stream = wrk_script(folder, stream=False), wrk_script(folder, stream=True)
     arms = {
@@ -186,8 +196,8 @@ def main() -> int:
     """Print the figures. Exits 1 where a target is missed."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--seconds", type=float, default=2.0)
-    arguments.add_argument("--llmock", type=Path, default=HERE.parent / ".venv-llmock" / "bin" / "llmock")
+    arguments.add_argument("--seconds", type=int, default=2)
+    arguments.add_argument("--llmock", type=Path, default=HERE.parent / ".venv-llm-peers" / "bin" / "llmock")
     arguments.add_argument("--node", type=Path, default=HERE / "node")
     arguments.add_argument("--streams", type=int, default=800)
     chosen = arguments.parse_args()

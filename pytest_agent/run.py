@@ -107,6 +107,7 @@ class Run:
 
         self.clock.ignore_thread(THREAD)
         self._server = LlmServer(self.llm, self.trace).start()
+        self.clock.know_peer(f"127.0.0.1:{self._server.port}", self._server.is_at_rest)
         self._intercept.let_through(self._server.port)
         try:
             yield self._server

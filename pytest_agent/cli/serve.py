@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import ipaddress
 import json
 import os
 import resource
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_agent.errors import ServerFailed, UsageError
-from pytest_agent.guard import is_loopback
 
 if TYPE_CHECKING:
     from pytest_agent.llm.server.serving import Serving
@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    if not is_loopback(arguments.host):
+    if not _stays_here(arguments.host):
         if not arguments.token:
             raise UsageError(f"--host {arguments.host} is open to other machines; give --token too, or leave it out")
         if len(arguments.token) < _SHORTEST_TOKEN:
@@ -96,6 +96,16 @@ def _announce(arguments: argparse.Namespace, port: int) -> None:
     else:
         line = f"serving {arguments.script or 'an echo'} on {url} (OpenAI: {url}/v1, Anthropic and Gemini: {url})"
     print(line, flush=True)
+
+
+def _stays_here(host: str) -> bool:
+    """Whether nobody but this machine can connect; `0.0.0.0` is every address that it has."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _more_descriptors() -> None:

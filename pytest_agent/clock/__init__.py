@@ -7,6 +7,7 @@ fires merely because the loop was idle. The limits are listed in `Clock`.
 
 from pytest_agent.clock._active import active as active
 from pytest_agent.clock._clock import Clock as Clock
+from pytest_agent.clock._descriptors import is_readable as is_readable
 from pytest_agent.clock._gate import Gate as Gate
 from pytest_agent.clock._hang import NothingToWaitFor as NothingToWaitFor
 from pytest_agent.clock._install import keep as keep
@@ -24,6 +25,7 @@ __all__ = [
     "VirtualClockWarning",
     "VirtualEventLoop",
     "active",
+    "is_readable",
     "keep",
     "let_go",
     "new_event_loop",

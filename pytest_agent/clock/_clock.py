@@ -6,7 +6,7 @@ import math
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
@@ -137,6 +137,16 @@ class Clock:
         """
         with self._engine.lock:
             self._program.ignored_descriptors.append(what if isinstance(what, str) else number(what))
+            self._engine.changed()
+
+    def know_peer(self, address: str, at_rest: Callable[[int], bool]) -> None:
+        """A server of the harness's own at `127.0.0.1:port`: a socket to it keeps time only while it has work.
+
+        `at_rest` is asked, from any thread, for the port of the client's end of a connection: whether nothing that was
+        sent there is left to be read or to be answered. While there is, time runs at real pace.
+        """
+        with self._engine.lock:
+            self._program.known_peers[f"socket to {address}"] = at_rest
             self._engine.changed()
 
     def install(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,6 +37,22 @@ def describe(fd: int) -> Descriptor:
 def is_ignored(descriptor: Descriptor, ignored: Iterable[int | str]) -> bool:
     """Whether the author declared it idle, by number or by a part of its name."""
     return any(rule == descriptor.fd if isinstance(rule, int) else rule in descriptor.name for rule in ignored)
+
+
+def is_readable(fd: int) -> bool:
+    """Whether something has come that nobody has read yet, or the end."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def local_port(fd: int) -> int:
+    """The port of this end of a socket; 0 where it has none any more."""
+    try:
+        with socket.socket(fileno=os.dup(fd)) as copy:
+            return int(copy.getsockname()[1])
+    except OSError:
+        return 0
 
 
 def _peer(fd: int) -> str | None:

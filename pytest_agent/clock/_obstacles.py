@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_agent.clock._descriptors import is_ignored
+from pytest_agent.clock._descriptors import is_ignored, is_readable, local_port
 from pytest_agent.clock._jobs import Jobs
 from pytest_agent.clock._threads import (
     Frames,
@@ -53,6 +54,7 @@ class Program:
     waiters: dict[int, Waiter] = field(default_factory=dict)  # by thread
     loops: set[int] = field(default_factory=set)  # threads that run a virtual loop
     ignored_descriptors: list[int | str] = field(default_factory=list)
+    known_peers: dict[str, Callable[[int], bool]] = field(default_factory=dict)  # by address: see `Clock.know_peer`
 
     def obstacle(self) -> Obstacle:
         """The first thing that stands in the way of a jump."""
@@ -76,9 +78,10 @@ class Program:
         unknown = self._unknown_threads(with_job)
         if unknown:
             return Obstacle(Kind.UNKNOWN, unknown, polled=True)
-        open_ = self._open_descriptors()
-        if open_:
-            return Obstacle(Kind.DESCRIPTOR, open_)
+        open_, peer_at_work = self._open_descriptors()
+        if open_ or peer_at_work:
+            # A peer that comes to rest tells nobody, and that it was at work is nobody's fault.
+            return Obstacle(Kind.DESCRIPTOR, open_, polled=peer_at_work)
         return NO_OBSTACLE
 
     def _is_held(self, ident: int | None, frames: Frames) -> bool:
@@ -104,11 +107,19 @@ class Program:
                 causes.append((f"the thread {thread.name!r}", edit))
         return tuple(causes)
 
-    def _open_descriptors(self) -> tuple[Cause, ...]:
+    def _open_descriptors(self) -> tuple[tuple[Cause, ...], bool]:
+        """Those of which nothing is known, and whether a known peer of another is at work."""
         causes: list[Cause] = []
+        at_work = False
         for waiter in self.waiters.values():
             for descriptor in waiter.descriptors():
-                if not is_ignored(descriptor, self.ignored_descriptors):
-                    peer = descriptor.name.partition(" (fd ")[0]
+                if is_ignored(descriptor, self.ignored_descriptors):
+                    continue
+                peer = descriptor.name.partition(" (fd ")[0]
+                at_rest = self.known_peers.get(peer)
+                if at_rest is None:
                     causes.append((f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
-        return tuple(causes)
+                elif not at_rest(local_port(descriptor.fd)) or is_readable(descriptor.fd):
+                    # Asked in this order: what it has just sent is readable by now.
+                    at_work = True
+        return tuple(causes), at_work

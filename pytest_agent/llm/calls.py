@@ -63,10 +63,11 @@ class CallBook:
 
     def retried(self, request: ModelRequest) -> LogicalCall | None:
         """The earlier call that this request tries again, counted as one more attempt; None for a new call."""
-        found = [self._of_body(request)]
+        call = self._of_body(request)
         if request.idempotency_key is not None:
-            found.append(self._by_key.get(request.idempotency_key))
-        call = max((call for call in found if call is not None), key=lambda call: call.n, default=None)
+            same = self._by_key.get(request.idempotency_key)
+            if same is not None and (call is None or same.n > call.n):
+                call = same
         if call is not None:
             call.attempts += 1
         return call
@@ -97,8 +98,9 @@ class CallBook:
         if request.retry_count > 0:
             return self._by_body.get(request.body_sha256)
         waiting = [call for call in self._waiting.pop(request.body_sha256, ()) if not call.answered]
-        if waiting:
-            self._waiting[request.body_sha256] = waiting
+        if not waiting:
+            return None
+        self._waiting[request.body_sha256] = waiting
         return next((call for call in reversed(waiting) if not call.flowing), None)
 
     def _keep(self, call: LogicalCall) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 
 HEADER = "x-conversation-id"
 _KEYS = ("x-api-key", "x-goog-api-key", "api-key")
+NAMING = (HEADER, "traceparent", "authorization", *_KEYS)
+"""The headers that may name a conversation."""
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _CURRENT: contextvars.ContextVar[str | None] = contextvars.ContextVar("conversation", default=None)
 

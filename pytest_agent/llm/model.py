@@ -27,10 +27,10 @@ from pytest_agent.llm.spoken import speak
 from pytest_agent.llm.told import Told
 from pytest_agent.llm.turn import Said
 from pytest_agent.llm.usage import Spent, total
-from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied
+from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied, Unanswered
 
 MOST_CHARACTERS = 800_000
-"""Of the text in a request, after which it is too long for any context: 200,000 tokens of four characters."""
+"""Of the text in a request, with which it is too long for any context: 200,000 tokens of four characters."""
 
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
@@ -47,15 +47,20 @@ class ScriptedModel(Told):
 
     Rules (`when`) and a function (`answers_with`) that are given here hold in every conversation, after its own; the
     script (`says`) is that of the requests which belong to no conversation by name. `most_calls` are the logical calls
-    of one conversation after which a run is ended, None for no limit; `seed` decides what a pace draws.
+    of one conversation after which a run is ended, None for no limit; `seed` decides what a pace draws. `judged` False
+    is for a server that belongs to no run and has a journal: what is asked is neither in the trace nor in `usage`, and
+    nothing is too much.
     """
 
-    def __init__(self, seams: Seams, *, seed: int = 0, most_calls: int | None = MOST_CALLS) -> None:
+    def __init__(
+        self, seams: Seams, *, seed: int = 0, most_calls: int | None = MOST_CALLS, judged: bool = True
+    ) -> None:
         rules: list[Rule] = []
         super().__init__(rules, "llm")
         self._seams = seams
         self._seed = seed
-        self._scripts = Scripts(self, rules, most_calls)
+        self._judged = judged
+        self._scripts = Scripts(self, rules, most_calls if judged else None)
         self._pace: Pace | None = None
         self._open: dict[Delivery, None] = {}  # in order; thousands at once, under load
         self._refused = 0
@@ -146,7 +151,7 @@ class ScriptedModel(Told):
             request = codec.decode(wire)
         except BadRequest as error:
             return self._refuse(codec, wire, error, codec.refuse(error))
-        if len(wire.body) > MOST_CHARACTERS and _characters(request) > MOST_CHARACTERS:
+        if len(wire.body) > MOST_CHARACTERS and _characters(request) >= MOST_CHARACTERS:
             too_long = BadRequest("it is too long for the context")
             return self._refuse(codec, wire, too_long, codec.error("context_length_exceeded", request))
         with self._lock:
@@ -159,7 +164,7 @@ class ScriptedModel(Told):
         reply = service.answer(wire)
         with self._lock:
             self._served += 1
-            if self._served > MOST_SERVED:
+            if self._judged and self._served > MOST_SERVED:
                 raise RunAbort("runaway", f"the agent has asked for {service.name} and the like {MOST_SERVED} times")
             self._seams.trace.append(ServiceAnswered(service=service.name, path=wire.path, status=reply.status))
         return reply
@@ -170,8 +175,10 @@ class ScriptedModel(Told):
             if delivery not in self._open:  # another thread has just written it
                 return
             del self._open[delivery]
-            self._seams.trace.append(delivery.arrived(end))
-            self._seams.at_boundary(f"{delivery.site} answered")
+            delivery.close()
+            if self._judged:
+                self._seams.trace.append(delivery.arrived(end))
+            self._seams.at_boundary(f"{delivery.where} answered")
 
     def snapshot(self) -> dict[str, Any]:
         """What the model remembers of its conversations, as JSON data: the provider outlives the agent's process."""
@@ -206,7 +213,7 @@ class ScriptedModel(Told):
     def _refuse(self, codec: Codec, wire: WireRequest, error: BadRequest, reply: Reply) -> Reply:
         self._seams.trace.append(refused(codec, error, reply, wire))
         self._refused += 1
-        if self._refused > MOST_REFUSED:
+        if self._judged and self._refused > MOST_REFUSED:
             raise RunAbort("runaway", f"the agent sent {MOST_REFUSED} requests that are refused, and goes on: {error}")
         return reply
 
@@ -214,21 +221,27 @@ class ScriptedModel(Told):
         script = self._scripts[request.conversation]
         line = script.next_line(request, faulted=self._seams.faulted)
         site = Site("llm", script.name, n=line.call.n, attempt=line.call.attempts)
-        script.meter.requested(request.model, attempt=site.attempt)
-        self._seams.trace.append(requested(site, request))
-        self._seams.at_boundary(f"{site} asked")
+        where = str(site)
+        if self._judged:
+            script.meter.requested(request.model, attempt=site.attempt)
+            self._seams.trace.append(requested(site, where, request))
+        self._seams.at_boundary(f"{where} asked")
         if line.turn is None:
             detail = closest.nothing_said(script, line, request, wire, self._scripts.names)
-            unanswered(self._seams.trace, detail)
+            if self._judged:
+                unanswered(self._seams.trace, detail)
+            else:
+                self._seams.trace.append(Unanswered(detail=detail))
             return None
         number = script.reply_number(line.call)
         spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
         cost_usd = None
         if spoken.usage is not None:
             cost_usd = self.prices.cost_usd(request.model, spoken.usage)
-            script.meter.spoke(request.model, spoken.usage, cost_usd)
+            if self._judged:
+                script.meter.spoke(request.model, spoken.usage, cost_usd)
         line.call.flowing = not spoken.harmed
-        delivery = Delivery(self, site, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
+        delivery = Delivery(self, site, where, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
         self._open[delivery] = None
         return delivery
 

@@ -16,6 +16,9 @@ from pytest_agent.problems import say_problem
 from pytest_agent.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
+MOST_FOUND = 1_000
+"""Names that are remembered with their price."""
+
 _DATED = re.compile(r"(?P<family>.+?)[-@](\d{8}|\d{4}-\d{2}-\d{2})")
 
 
@@ -65,6 +68,7 @@ class Prices:
     def __init__(self, models: Mapping[str, _Price]) -> None:
         self._models = dict(models)
         self._bare: dict[str, list[_Price]] = {}
+        self._found: dict[str, _Price | None] = {}
         for name, price in models.items():
             self._bare.setdefault(name.rpartition("/")[2], []).append(price)
 
@@ -106,11 +110,19 @@ class Prices:
         `gpt-5-2025-08-07`, has the price of the name before the date unless it has one of its own; of no other name is
         a part taken for the whole. A name without a provider that two sell at different prices is not known.
         """
+        if model not in self._found:
+            if len(self._found) >= MOST_FOUND:
+                self._found.clear()
+            self._found[model] = self._look_up(model)
+        price = self._found[model]
+        return None if price is None else price.of(usage)
+
+    def _look_up(self, model: str) -> _Price | None:
         price = self._price(model)
         if price is None:
             dated = _DATED.fullmatch(model)
             price = self._price(dated["family"]) if dated else None
-        return None if price is None else price.of(usage)
+        return price
 
     def _price(self, model: str) -> _Price | None:
         price = self._models.get(model) or self._models.get(model.rpartition("/")[2])

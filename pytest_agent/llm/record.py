@@ -25,12 +25,13 @@ class Recorder(Protocol):
 class Delivery:
     """A reply on its way: what was read of it, and how it ended. `done` writes the record once.
 
-    `asked` is the model that the request names. `usage` is what the provider counts for it, None for an error;
-    `cost_usd` is None where the price is not known.
+    `where` is the text form of `site`, `asked` the model that the request names. `usage` is what the provider counts
+    for it, None for an error; `cost_usd` is None where the price is not known.
     """
 
     model: Recorder
     site: Site
+    where: str
     call: LogicalCall
     reply: Reply
     asked: str = ""
@@ -52,17 +53,24 @@ class Delivery:
             self.ended = True
             self.model.record_delivery(self, end)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the terminal marker has arrived."""
+        terminal_at = self.reply.terminal_at
+        return terminal_at is not None and terminal_at < self.delivered
+
+    def close(self) -> None:
+        """Nothing more arrives. The call counts as answered when the terminal marker of its reply has arrived."""
+        self.call.flowing = False
+        if self.is_complete:
+            self.call.answered, self.call.heard = True, self.reply.meant
+
     def arrived(self, end: str) -> ModelReplied:
-        """What the trace keeps. A call counts as answered when the terminal marker of its reply has arrived."""
-        reply, call = self.reply, self.call
-        call.flowing = False
-        heard = reply.chunks[: self.delivered]
-        deltas = [delta for chunk in heard for delta in chunk.deltas]
-        ok = any(chunk.terminal for chunk in heard)
-        if ok:
-            call.answered, call.heard = True, reply.meant
+        """What the trace keeps of it."""
+        reply, ok = self.reply, self.is_complete
+        deltas = [delta for chunk in reply.chunks[: self.delivered] for delta in chunk.deltas]
         return ModelReplied(
-            site=str(self.site),
+            site=self.where,
             call=self.site.n,
             attempt=self.site.attempt,
             status=reply.status,
@@ -71,17 +79,17 @@ class Delivery:
             events=reply.events,
             delivered=self.delivered,
             terminal_at=reply.terminal_at,
-            text="".join(delta.text for delta in deltas),
+            text="".join([delta.text for delta in deltas]),
             calls=assembled(deltas),
             error_code=reply.error_code,
             heard=ok and reply.meant,
         )
 
 
-def requested(site: Site, request: ModelRequest) -> ModelRequested:
-    """What the trace keeps of a request."""
+def requested(site: Site, where: str, request: ModelRequest) -> ModelRequested:
+    """What the trace keeps of a request. `where` is the text form of `site`."""
     return ModelRequested(
-        site=str(site),
+        site=where,
         call=site.n,
         attempt=site.attempt,
         model=request.model,

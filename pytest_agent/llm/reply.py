@@ -101,4 +101,7 @@ class Reply:
     @property
     def terminal_at(self) -> int | None:
         """The index of the terminal chunk, or None where there is none."""
-        return next((index for index, chunk in enumerate(self.chunks) if chunk.terminal), None)
+        for index, chunk in enumerate(self.chunks):
+            if chunk.terminal:
+                return index
+        return None

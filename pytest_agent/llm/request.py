@@ -60,6 +60,18 @@ class ModelRequest:
         """The messages in the words of no provider, system prompts included, in order."""
         return self.codec.history(self.data)
 
+    @cached_property
+    def counted(self) -> dict[int, tuple[Turn, Turn]]:
+        """Turns that were said to this request, by identity, and each with its usage: `wire.counted` fills it."""
+        return {}
+
+    @cached_property
+    def guessed_tokens(self) -> int:
+        """An estimate of the input's tokens, four characters each, as providers document it."""
+        from pytest_agent.llm.wire import dump  # which needs this module
+
+        return max(1, len(dump(self.messages)) // 4)
+
     @property
     def last_message(self) -> str:
         """The last message in one line, for error messages."""

@@ -102,7 +102,7 @@ class Script(Told):
         if call is None:
             call = self.book.open(request)
             self._check_end(call)
-        elif call.attempts > MOST_ATTEMPTS:
+        elif call.attempts > MOST_ATTEMPTS and self._most_calls is not None:
             raise RunAbort("runaway", f"the agent has tried model call {call.n} {MOST_ATTEMPTS} times and goes on")
         if self.known_rules:
             self.recent.append((request, call.n))
@@ -157,7 +157,7 @@ class Script(Told):
         return self._number * APART + call.n
 
     def _check_end(self, call: LogicalCall) -> None:
-        if self._idle > RUNAWAY or (self._most_calls is not None and call.n > self._most_calls):
+        if self._most_calls is not None and (self._idle > RUNAWAY or call.n > self._most_calls):
             raise RunAbort("runaway", f"the agent made {call.n} model calls and does not stop")
 
     def _tell(self, call: LogicalCall, last: LogicalCall | None, request: ModelRequest, faulted: bool) -> None:

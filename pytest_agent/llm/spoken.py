@@ -14,7 +14,7 @@ from pytest_agent.llm.pacing import paced
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import ModelRequest
 from pytest_agent.llm.turn import ToolCall, Turn, Usage
-from pytest_agent.llm.wire import usage_of
+from pytest_agent.llm.wire import counted, usage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def speak(
         if changed is not said:
             said, harmed = changed, True
             seams.struck(fault, site, f"the model said {describe([said])}")
-    usage = usage_of(said, request)
     # The codec need not count again, and says what is counted here.
-    reply = request.codec.encode(dataclasses.replace(said, usage=usage), request, number)
+    told = counted(said, request)
+    reply = request.codec.encode(told, request, number)
     for fault, effect in effects:
         changed_reply = effect.change_reply(reply)
         if changed_reply is not reply:
@@ -54,7 +54,7 @@ def speak(
     if pace is not None:
         reply = paced(reply, pace, f"{seed}:{site}")
     meant = same_meaning(turn, said)
-    return Spoken(reply if reply.meant is meant else dataclasses.replace(reply, meant=meant), harmed, usage)
+    return Spoken(reply if reply.meant is meant else dataclasses.replace(reply, meant=meant), harmed, told.usage)
 
 
 def _usage_of_answer(reply: Reply, request: ModelRequest) -> Usage | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_agent.llm.turn import Usage
@@ -46,7 +46,12 @@ class Meter:
     """Counts by model."""
 
     def __init__(self) -> None:
-        self.by_model: dict[str, Spent] = {}
+        self._counts: dict[str, _Count] = {}
+
+    @property
+    def by_model(self) -> dict[str, Spent]:
+        """What each model was asked and has said."""
+        return {model: count.spent() for model, count in self._counts.items()}
 
     @property
     def total(self) -> Spent:
@@ -55,18 +60,23 @@ class Meter:
 
     def requested(self, model: str, *, attempt: int) -> None:
         """A wire request has come; with its first attempt a logical call."""
-        spent = self.by_model.get(model, Spent())
-        self.by_model[model] = replace(spent, calls=spent.calls + (attempt == 1), requests=spent.requests + 1)
+        count = self._count(model)
+        count.requests += 1
+        count.calls += attempt == 1
 
     def spoke(self, model: str, usage: Usage, cost_usd: float | None) -> None:
         """The model has said something to a request that was counted."""
-        self.by_model[model] += Spent(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_tokens=usage.cached_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_usd=cost_usd,
-        )
+        count = self._count(model)
+        count.input_tokens += usage.input_tokens
+        count.output_tokens += usage.output_tokens
+        count.cached_tokens += usage.cached_tokens
+        count.reasoning_tokens += usage.reasoning_tokens
+        count.cost_usd = None if count.cost_usd is None or cost_usd is None else count.cost_usd + cost_usd
+
+    def add(self, other: Meter) -> None:
+        """Count what the other has counted."""
+        for model, spent in other.by_model.items():
+            self._counts[model] = _Count(self._count(model).spent() + spent)
 
     def snapshot(self) -> dict[str, Any]:
         """As JSON data."""
@@ -74,4 +84,45 @@ class Meter:
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from there."""
-        self.by_model = {model: Spent(**spent) for model, spent in data.items()}
+        self._counts = {model: _Count(Spent(**spent)) for model, spent in data.items()}
+
+    def _count(self, model: str) -> _Count:
+        count = self._counts.get(model)
+        if count is None:
+            count = self._counts[model] = _Count(Spent())
+        return count
+
+
+class _Count:
+    """A sum that is added to in place: under load there are thousands a second."""
+
+    __slots__ = (
+        "cached_tokens",
+        "calls",
+        "cost_usd",
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "requests",
+    )
+
+    def __init__(self, spent: Spent) -> None:
+        self.calls = spent.calls
+        self.requests = spent.requests
+        self.input_tokens = spent.input_tokens
+        self.output_tokens = spent.output_tokens
+        self.cached_tokens = spent.cached_tokens
+        self.reasoning_tokens = spent.reasoning_tokens
+        self.cost_usd = spent.cost_usd
+
+    def spent(self) -> Spent:
+        """The sum so far."""
+        return Spent(
+            self.calls,
+            self.requests,
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+            self.reasoning_tokens,
+            self.cost_usd,
+        )

@@ -17,6 +17,9 @@ from pytest_agent.llm.turn import Turn, Usage
 WORDS = re.compile(r"\S+\s*|\s+")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+MOST_COUNTED = 16
+"""Turns whose usage a request remembers."""
+
 ARGUMENT_PIECE = 12
 """Characters of arguments in one event; providers send a few tokens at a time."""
 
@@ -71,6 +74,20 @@ def retry_after_header(pause: RetryAfter | None) -> tuple[tuple[str, str], ...]:
     return ((name, str(int(value) if value == int(value) else value)),)
 
 
+def counted(turn: Turn, request: ModelRequest) -> Turn:
+    """The same turn with its usage filled in: what `usage_of` gives where it says none."""
+    if turn.usage is not None:
+        return turn
+    known = request.counted.get(id(turn))
+    if known is not None and known[0] is turn:
+        return known[1]
+    usage = usage_of(turn, request)
+    made = Turn(turn.text, turn.calls, turn.stop, usage, turn.reasoning, turn.refusal, turn.pace)
+    if len(request.counted) < MOST_COUNTED:
+        request.counted[id(turn)] = turn, made
+    return made
+
+
 def usage_of(turn: Turn, request: ModelRequest) -> Usage:
     """What the turn says, else an estimate of four characters a token, as providers document it."""
     if turn.usage is not None:
@@ -78,7 +95,7 @@ def usage_of(turn: Turn, request: ModelRequest) -> Usage:
     thought = len(turn.reasoning or "") // 4
     said = len(turn.refusal or turn.text or "") + sum(len(call.arguments) for call in turn.calls)
     return Usage(
-        input_tokens=max(1, len(dump(request.messages)) // 4),
+        input_tokens=request.guessed_tokens,
         output_tokens=max(1, said // 4 + thought),
         reasoning_tokens=thought,
     )

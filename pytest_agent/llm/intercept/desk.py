@@ -78,7 +78,7 @@ class Desk:
         detail = (
             f"{method} {url} ({library}): no {'respx route, ' if respx else ''}script or loopback server answers it."
             f"{near} {'Add a respx route for it; ' if respx else ''}"
-            "llm.says(...) answers POST .../chat/completions and .../v1/messages"
+            "llm.says(...) answers POST .../chat/completions, .../responses, .../v1/messages and ...:generateContent"
         )
         self.tell(detail)
         return detail
@@ -94,7 +94,7 @@ class Desk:
         return Unrecorded(answer) if isinstance(answer, Reply) else answer
 
     def _serve(self, service: Service, wire: WireRequest) -> Sending:
-        return Unrecorded(service.answer(wire))
+        return Unrecorded(self._model.serve(service, wire))
 
 
 DESKS: Whose[Desk] = Whose("pytest_agent_desk")

@@ -17,10 +17,12 @@ from pytest_agent.llm.server import faces
 from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.control import PREFIX, Control
 from pytest_agent.llm.server.journal import Journal
+from pytest_agent.llm.server.memo import Remembering
 from pytest_agent.trace import Trace, Unanswered
 
 TOKEN_HEADER = "x-pytest-agent-token"  # noqa: S105 - the name of a header
 _ROUTES_KEPT = 1_000
+_PROBLEMS_KEPT = 20
 _LOG = logging.getLogger(__name__)
 
 
@@ -32,9 +34,21 @@ class _Script:
 
 
 class App:
-    """Answers with `model`, which may be exchanged. `token` is what every request has to show, where one is given."""
+    """Answers with `model`, which may be exchanged. `token` is what every request has to show, where one is given.
 
-    def __init__(self, model: ScriptedModel, trace: Trace, control: Control, journal: Journal, token: str = "") -> None:
+    `remembers`: bodies that come many times are read once; for scripts without functions of a test's own.
+    """
+
+    def __init__(
+        self,
+        model: ScriptedModel,
+        trace: Trace,
+        control: Control,
+        journal: Journal,
+        *,
+        token: str = "",
+        remembers: bool = False,
+    ) -> None:
         self.model = model
         self.problems: list[str] = []
         """Errors of the server itself."""
@@ -43,6 +57,7 @@ class App:
         self._control = control
         self._journal = journal
         self._token = token.encode()
+        self._remembers = remembers
         self._routes: dict[tuple[str, str], _Script | Service | None] = {}
 
     def answer(self, wire: WireRequest) -> Answer | None:
@@ -64,7 +79,9 @@ class App:
 
     def failed(self, error: BaseException) -> None:
         """Keep an error of the server itself, and log it."""
-        self.problems.append(f"{type(error).__name__}: {error}")
+        said = f"{type(error).__name__}: {error}"
+        if said not in self.problems and len(self.problems) < _PROBLEMS_KEPT:
+            self.problems.append(said)
         _LOG.error("the model server has failed", exc_info=error)
 
     def _answer(self, wire: WireRequest) -> Answer:
@@ -80,7 +97,7 @@ class App:
             return self._noted(wire, faces.wrong_content_type(wire))
         if isinstance(route, _Script):
             return self._ask(route.codec, wire)
-        return self._noted(wire, route.answer(wire))
+        return self._noted(wire, self.model.serve(route, wire))
 
     def _ask(self, codec: Codec, wire: WireRequest) -> Answer:
         try:
@@ -103,7 +120,10 @@ class App:
             if len(self._routes) >= _ROUTES_KEPT:
                 self._routes.clear()
             codec = codec_for(*key)
-            self._routes[key] = service_for(*key) if codec is None else _Script(codec)
+            if codec is None:
+                self._routes[key] = service_for(*key)
+            else:
+                self._routes[key] = _Script(Remembering(codec) if self._remembers else codec)
         return self._routes[key]
 
     def _is_allowed(self, wire: WireRequest) -> bool:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
+from pytest_agent.clock import is_readable
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.framing import CONTINUE
 from pytest_agent.llm.server.limits import Limits
 from pytest_agent.llm.server.reading import Arrived, Reader, Refusal
-from pytest_agent.llm.server.sending import Sending, reset
+from pytest_agent.llm.server.sending import Sending, is_whole, reset, whole
 
 if TYPE_CHECKING:
     from pytest_agent.llm.server.engine import Engine
@@ -37,7 +38,7 @@ class Application(Protocol):
         """An error of the server itself; it must not go unseen."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Reads requests, also several at once, and has them answered in order."""
 
     def __init__(self, engine: Engine, app: Application, limits: Limits) -> None:
@@ -51,6 +52,9 @@ class Connection(asyncio.Protocol):
         self._sending: Sending | None = None
         self._refused = self._closing = self._held = False
         self.writable = True
+        self._reading = False
+        self._port = 0
+        self._fd = -1
         self.deadline = 0.0
         """Real time of the loop after which it is `overdue`; infinite while an answer is under way."""
 
@@ -58,22 +62,34 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.deadline = self.loop.time() + self.limits.idle_s
-        self._engine.connections.add(self)
+        self._port = int(transport.get_extra_info("peername", ("", 0))[1])
+        self._fd = transport.get_extra_info("socket").fileno()
+        self._engine.came(self, self._port)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone; what was under way has not arrived."""
         del exc
-        self._engine.gone(self)
+        self._engine.gone(self, self._port)
         self._closing = True
         self._waiting.clear()
         if self._sending is not None:
             sending, self._sending = self._sending, None
             sending.stop()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read into; from here on there is work."""
+        del sizehint
+        self._reading = True
+        return self._engine.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read."""
+        self._read(self._engine.buffer[:nbytes])
+        self._reading = False
+
+    def _read(self, data: memoryview) -> None:
         """Some bytes of a request, or of several."""
         if self._refused or self._closing:  # it is let finish, so that it comes to read the answer
             return
@@ -96,6 +112,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more. What it asked for before is answered, if that is at once, and that is the end."""
         self._closing = True
+        self._reading = False
         return self._sending is not None and self._sending.is_quick
 
     def pause_writing(self) -> None:
@@ -119,6 +136,16 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether an answer is under way or owed."""
         return self._sending is not None or bool(self._waiting)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the client waits for something. Any thread may ask."""
+        return self._reading or self.busy or self._reader.partial
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the client has sent something that was not read yet. Any thread may ask."""
+        return is_readable(self._fd)
 
     def finish(self) -> None:
         """Close as soon as nothing is under way."""
@@ -161,6 +188,14 @@ class Connection(asyncio.Protocol):
             self._send(answer, keep_alive=next_.keep_alive and not last, chunked=next_.chunked)
 
     def _send(self, answer: Answer, *, keep_alive: bool, chunked: bool = True) -> None:
+        if not is_whole(answer.reply):
+            self._send_slowly(answer, keep_alive=keep_alive, chunked=chunked)
+            return
+        data = whole(answer, keep_alive=keep_alive)
+        self.transport.write(data)
+        self.sent(keep_alive=keep_alive)
+
+    def _send_slowly(self, answer: Answer, *, keep_alive: bool, chunked: bool) -> None:
         self.deadline = _NEVER
         self._sending = Sending(self, answer, keep_alive=keep_alive, chunked=chunked, coalesce=self._engine.coalesce)
         self._sending.begin()

@@ -12,6 +12,7 @@ from pytest_agent.llm.server.connection import Application, Connection
 from pytest_agent.llm.server.limits import Limits
 
 BACKLOG = 4096
+READ_AT_ONCE = 64 * 1024
 _LOG = logging.getLogger(__name__)
 
 
@@ -25,6 +26,9 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.coalesce = coalesce
         self.connections: set[Connection] = set()
+        self.buffer = memoryview(bytearray(READ_AT_ONCE))
+        """Where all connections read, one after the other."""
+        self._by_port: dict[int, Connection] = {}
         self._app = app
         self._limits = limits or Limits()
         self._server: asyncio.Server | None = None
@@ -62,9 +66,23 @@ class Engine:
             self._sweep.cancel()
         return cut
 
-    def gone(self, connection: Connection) -> None:
+    def is_at_rest(self, port: int) -> bool:
+        """Whether the client at this port has sent nothing that is still to be read or answered. Any thread may ask."""
+        connection = self._by_port.get(port)
+        if connection is None or connection.is_at_work or connection.has_unread:
+            return False
+        return not connection.is_at_work  # what was read between the two looks
+
+    def came(self, connection: Connection, port: int) -> None:
+        """A client has connected from this port."""
+        self.connections.add(connection)
+        self._by_port[port] = connection
+
+    def gone(self, connection: Connection, port: int) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
+        if self._by_port.get(port) is connection:
+            del self._by_port[port]
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
 

@@ -15,7 +15,7 @@ LAST_PIECE = b"0\r\n\r\n"
 def head(reply: Reply, length: int | None, *, keep_alive: bool, chunked: bool) -> bytes:
     """Status line and headers. `length` None: in pieces where the client takes them, else until the end."""
     lines = [_status_line(reply.status)]
-    lines.extend(_line(name, value) for name, value in reply.headers)
+    lines.extend([_line(name, value) for name, value in reply.headers])
     if length is not None:
         lines.append(b"content-length: %d\r\n" % length)
     elif chunked:
@@ -43,5 +43,6 @@ def _status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
 
 
+@functools.lru_cache(maxsize=2_000)
 def _line(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import OrderedDict, deque
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.llm.conversations import conversation_of, shown_names
+from pytest_agent.llm.conversations import NAMING, conversation_of, shown_names
 from pytest_agent.llm.record import Delivery
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import WireRequest
@@ -146,17 +147,22 @@ class Journal:
         older = self._meters.setdefault(OLDER, Meter())
         self._meters.move_to_end(OLDER)
         _, oldest = self._meters.popitem(last=False)
-        for model, spent in oldest.by_model.items():
-            older.by_model[model] = older.by_model.get(model, Spent()) + spent
+        older.add(oldest)
 
 
 def name_of(headers: Mapping[str, str]) -> str:
     """What a request's conversation is called where the script declares none: a key only by its digest."""
+    return _name_of(tuple([headers.get(name) for name in NAMING]))
+
+
+@functools.lru_cache(maxsize=1_000)
+def _name_of(values: tuple[str | None, ...]) -> str:
+    headers = {name: value for name, value in zip(NAMING, values, strict=True) if value is not None}
     shown = shown_names(headers)
     if shown:
         return shown[0][:200]
     offered = conversation_of(headers)
-    return f"key-{hashlib.sha256(offered[0].encode()).hexdigest()[:12]}" if offered else ""
+    return f"key-{hashlib.sha256(offered[0].encode('utf-8', 'backslashreplace')).hexdigest()[:12]}" if offered else ""
 
 
 def _spent(spent: Spent) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import httptools
@@ -26,6 +27,11 @@ class Refusal:
     why: str
     status: int = 413
     wire: WireRequest | None = None
+
+
+@functools.lru_cache(maxsize=500)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 class Reader:
@@ -53,13 +59,13 @@ class Reader:
         """Whether the last bytes held the beginning of a request."""
         return self._began
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """More bytes. What is wrong with them is in `refusal` afterwards."""
         self._began = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            self._decline(data[offer.args[0] :])
+            self._decline(bytes(data[offer.args[0] :]))
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except httptools.HttpParserError as error:
@@ -82,7 +88,7 @@ class Reader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or after the body a trailer, of which nothing is made."""
         if self.in_head:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            key, text = _lower(name), value.decode("latin-1")
             self._head_bytes += len(name) + len(value)
             self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 

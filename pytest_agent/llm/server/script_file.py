@@ -23,30 +23,17 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_agent.llm.model import ScriptedModel
-from pytest_agent.llm.pace import Pace
 from pytest_agent.llm.persona import Persona
 from pytest_agent.llm.rules import Matcher
-from pytest_agent.llm.script import Script, Told
-from pytest_agent.llm.turn import Stop, ToolCall, Turn, Usage
+from pytest_agent.llm.script import Script
+from pytest_agent.llm.told import Told
+from pytest_agent.llm.turn import ToolCall, Turn
+from pytest_agent.llm.turn_part import PacePart, SaidPart
 from pytest_agent.yaml_file import parse_yaml, read_yaml
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PacePart(_Part):
-    """Seconds, as `Pace`."""
-
-    first_s: float = Field(default=0.0, ge=0)
-    gap_s: float = Field(default=0.0, ge=0)
-    first_deviation_s: float = Field(default=0.0, ge=0)
-    gap_deviation_s: float = Field(default=0.0, ge=0)
-    delays: list[float] = Field(default_factory=list)
-
-    def pace(self) -> Pace:
-        """The same for the model."""
-        return Pace(**{**self.model_dump(), "delays": tuple(self.delays)})
 
 
 class CallPart(_Part):
@@ -61,27 +48,12 @@ class CallPart(_Part):
         return ToolCall(self.call, json.dumps(self.arguments, ensure_ascii=False), self.id)
 
 
-class UsagePart(_Part):
-    """Tokens, as `Usage`."""
-
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
-    cached_tokens: int = Field(default=0, ge=0)
-    reasoning_tokens: int = Field(default=0, ge=0)
-
-
-class TurnPart(_Part):
+class TurnPart(SaidPart):
     """One turn: text alone, or a mapping with what else belongs to it."""
 
-    text: str | None = None
     call: str | None = Field(default=None, min_length=1)
     arguments: dict[str, Any] = Field(default_factory=dict)
     calls: list[CallPart] = Field(default_factory=list)
-    stop: Stop | None = None
-    usage: UsagePart | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    pace: PacePart | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -101,15 +73,7 @@ class TurnPart(_Part):
     def turn(self) -> Turn:
         """The same for the model."""
         one = [CallPart(call=self.call, arguments=self.arguments)] if self.call is not None else self.calls
-        return Turn(
-            text=self.text,
-            calls=tuple(part.tool_call() for part in one),
-            stop=self.stop,
-            usage=None if self.usage is None else Usage(**self.usage.model_dump()),
-            reasoning=self.reasoning,
-            refusal=self.refusal,
-            pace=None if self.pace is None else self.pace.pace(),
-        )
+        return self.said([part.tool_call() for part in one])
 
 
 class WhenPart(_Part):

@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from pytest_agent.llm.reply import Chunk
+from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.server.answer import Answer
 from pytest_agent.llm.server.framing import LAST_PIECE, head, piece
 
@@ -73,8 +73,9 @@ class Sending:
     def _start(self) -> None:
         self._timer, self._begun = None, True
         reply, connection = self._reply, self._connection
-        if not reply.streamed and reply.end == "close" and not any(chunk.delay_s for chunk in reply.chunks):
-            self._whole()
+        if reply.head_s and is_whole(reply, head_s=reply.head_s):
+            connection.transport.write(whole(self._answer, keep_alive=self._keep_alive))
+            connection.sent(keep_alive=self._keep_alive)
             return
         self._keep_alive = self._keep_alive and self._chunked
         self._pending = head(reply, None, keep_alive=self._keep_alive, chunked=self._chunked)
@@ -83,20 +84,6 @@ class Sending:
             self._run_together()
         else:
             self._run()
-
-    def _whole(self) -> None:
-        chunks = self._reply.chunks
-        body = chunks[0].data if len(chunks) == 1 else b"".join(chunk.data for chunk in chunks)
-        for chunk in chunks:
-            self._answer.hand_over(chunk)
-        self._answer.done("cut")
-        line = head(self._reply, len(body), keep_alive=self._keep_alive, chunked=False)
-        connection = self._connection
-        if len(body) < 65536:
-            connection.transport.write(line + body)
-        else:
-            connection.transport.writelines((line, body))
-        connection.sent(keep_alive=self._keep_alive)
 
     def _run(self) -> None:
         """Write the pieces whose time has come."""
@@ -185,6 +172,25 @@ class Sending:
         if words is not None and connection.writable:
             connection.transport.write(piece(words.keep_alive) if self._chunked else words.keep_alive)
         self._timer = connection.loop.call_later(connection.limits.keep_alive_s, self._keep_alive_event)
+
+
+def is_whole(reply: Reply, head_s: float = 0.0) -> bool:
+    """Whether a reply goes out at once and in one, with its length; `head_s` is how long it has waited already."""
+    if reply.streamed or reply.end != "close" or reply.head_s != head_s:
+        return False
+    chunks = reply.chunks
+    return not chunks[0].delay_s if len(chunks) == 1 else not any(chunk.delay_s for chunk in chunks)
+
+
+def whole(answer: Answer, *, keep_alive: bool) -> bytes:
+    """All of such a reply; from here on the client counts as having it."""
+    reply = answer.reply
+    chunks = reply.chunks
+    body = chunks[0].data if len(chunks) == 1 else b"".join([chunk.data for chunk in chunks])
+    for chunk in chunks:
+        answer.hand_over(chunk)
+    answer.done("cut")
+    return head(reply, len(body), keep_alive=keep_alive, chunked=False) + body
 
 
 def reset(transport: asyncio.Transport) -> None:

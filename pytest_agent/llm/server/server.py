@@ -118,6 +118,11 @@ class LlmServer:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
+    def is_at_rest(self, port: int) -> bool:
+        """Whether the client at this port waits for nothing. Any thread may ask; see `Clock.know_peer`."""
+        engine = self._engine
+        return engine is None or engine.is_at_rest(port)
+
     def check(self) -> None:
         """Raise ServerFailed for an error of the server itself, and where it had to end an agent that does not stop."""
         if self._app.problems:

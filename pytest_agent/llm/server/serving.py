@@ -51,7 +51,9 @@ class Serving:
         self._script = ScriptFile() if script is None else read_script(script)
         self._trace = Trace(_SinceStart(), keep=KEPT_EVENTS)
         self.journal = Journal()
-        self.app = App(self._model(), self._trace, Control(self.journal, self), self.journal, token)
+        self.app = App(
+            self._model(), self._trace, Control(self.journal, self), self.journal, token=token, remembers=True
+        )
 
     def replace_script(self, text: str) -> None:
         """Say this from now on. Raises UsageError for what is no script, and then changes nothing."""
@@ -105,7 +107,7 @@ class Serving:
         self.app.model = self._model()
 
     def _model(self) -> ScriptedModel:
-        model = ScriptedModel(Seams(self._trace), most_calls=None)
+        model = ScriptedModel(Seams(self._trace), judged=False)
         self._script.apply(model)
         if not model.has_script:
             model.answers_with(echo)

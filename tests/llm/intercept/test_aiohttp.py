@@ -129,7 +129,7 @@ def test_a_connector_with_one_connection_takes_one_call_after_the_other(run_unde
         async with aiohttp.ClientSession(connector=connector) as http:
 
             async def one(n):
-                async with http.post(URL, json={**STREAM, "n": n}) as reply:
+                async with http.post(URL, json={**STREAM, "seed": n}) as reply:
                     await reply.read()
                 ends.append(round(run.clock.elapsed_s, 3))
 
@@ -182,7 +182,7 @@ def test_what_nothing_answers_is_refused_and_recorded_without_its_key(run_under)
 def test_a_call_too_many_is_the_tests_failure(run_under):
     async def thrice(http):
         for n in range(3):
-            async with http.post(URL, json={**BODY, "n": n}):
+            async with http.post(URL, json={**BODY, "seed": n}):
                 pass
 
     run = run_under()

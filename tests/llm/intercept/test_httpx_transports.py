@@ -25,7 +25,7 @@ async def five_at_once(lib, run, **options):
     async with lib.AsyncClient(**options) as http:
 
         async def one(n):
-            await http.post(URL, json={**STREAM, "n": n})
+            await http.post(URL, json={**STREAM, "seed": n})
             return round(run.clock.elapsed_s, 3)
 
         return await asyncio.gather(*map(one, range(5)), return_exceptions=True)
@@ -67,11 +67,11 @@ def test_a_task_that_is_cancelled_in_the_line_leaves_it(run_under, lib):
     async def main(run):
         async with lib.AsyncClient(limits=lib.Limits(max_connections=1), timeout=60) as http:
             first = asyncio.create_task(http.post(URL, json=STREAM))
-            second = asyncio.create_task(http.post(URL, json={**STREAM, "n": 1}))
+            second = asyncio.create_task(http.post(URL, json={**STREAM, "seed": 1}))
             await asyncio.sleep(1)
             second.cancel()
             await first
-            return (await http.post(URL, json={**STREAM, "n": 2})).status_code
+            return (await http.post(URL, json={**STREAM, "seed": 2})).status_code
 
     run = run_under(LATE)
     with run.inside():
@@ -87,7 +87,7 @@ def test_threads_that_share_a_pool_of_one_wait_in_line(run_under, lib):
         run.llm.says(*"abcde")
 
         def one(n):
-            http.post(URL, json={**STREAM, "n": n})
+            http.post(URL, json={**STREAM, "seed": n})
             ends.append(round(run.clock.elapsed_s, 2))
 
         threads = [threading.Thread(target=one, args=(n,)) for n in range(5)]
@@ -156,7 +156,7 @@ async def test_no_proxy_is_contacted(llm, run, lib, proxy):
     with lib.Client(proxy=proxy, verify=False) as http:
         assert said(http.post(URL, json=BODY)) == "Hi."
     async with lib.AsyncClient(mounts={"all://": lib.AsyncHTTPTransport(proxy=proxy)}) as http:
-        assert said(await http.post(URL, json={**BODY, "n": 1})) == "Hi again."
+        assert said(await http.post(URL, json={**BODY, "seed": 1})) == "Hi again."
     assert not list(run.trace.of(Unanswered))
 
 
@@ -172,7 +172,7 @@ async def test_http_2_changes_nothing(llm, lib):
     with lib.Client(http2=True) as http:
         assert said(http.post(URL, json=BODY)) == "Hi."
     async with lib.AsyncClient(http2=True) as http:
-        reply = await http.post(URL, json={**BODY, "n": 1})
+        reply = await http.post(URL, json={**BODY, "seed": 1})
         assert (said(reply), reply.http_version) == ("Hi again.", "HTTP/1.1")
 
 
@@ -199,7 +199,7 @@ async def test_a_transport_of_the_authors_own_around_theirs(llm, lib):
         reply = http.post(URL, json=BODY)
         assert (said(reply), reply.headers["x-around"]) == ("one", "yes")
     async with lib.AsyncClient(transport=AsyncAround()) as http:
-        reply = await http.post(URL, json={**BODY, "n": 1})
+        reply = await http.post(URL, json={**BODY, "seed": 1})
         assert (said(reply), reply.headers["x-around"]) == ("two", "yes")
 
 

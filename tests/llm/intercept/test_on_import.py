@@ -18,7 +18,7 @@ def test_later(llm):
     assert urllib3.__loader__ is loader
     async def ask():
         import aiohttp
-        async with aiohttp.ClientSession() as http, http.post(url, json={**body, "n": 1}) as reply:
+        async with aiohttp.ClientSession() as http, http.post(url, json={**body, "seed": 1}) as reply:
             return (await reply.json())["choices"][0]["message"]["content"]
     import asyncio
     assert asyncio.run(ask()) == "two"

@@ -32,7 +32,7 @@ def test_a_plain_reply_is_a_response_of_the_library(llm):
         reply = http.post(URL, json=BODY)
         assert (said(reply), reply.status_code, reply.reason) == ("one", 200, "OK")
         assert int(reply.headers["content-length"]) == len(reply.content)
-        assert said(http.post(URL, json={**BODY, "n": 1})) == "two"
+        assert said(http.post(URL, json={**BODY, "seed": 1})) == "two"
     assert type(reply) is requests.Response
 
 

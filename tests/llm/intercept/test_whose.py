@@ -63,7 +63,7 @@ WAYS = {
 
 
 def ask(n=0, way="httpx2"):
-    return WAYS[way]({**BODY, "n": n})["choices"][0]["message"]["content"]
+    return WAYS[way]({**BODY, "seed": n})["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("way", WAYS)

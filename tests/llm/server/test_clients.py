@@ -13,6 +13,9 @@ import openai
 import pytest
 
 from pytest_agent import Turn, UnansweredCall, call
+from pytest_agent.clock import _real
+from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.faults.schedule import Schedule
 from pytest_agent.llm.pace import Pace
 from pytest_agent.trace import ModelReplied
 
@@ -60,8 +63,7 @@ def test_anthropic_over_the_socket(llm_server):
     assert [block.type for block in message.content] == ["text", "tool_use"]
 
 
-async def test_async_clients_over_the_socket(llm_server, clock):
-    clock.ignore_socket(f"127.0.0.1:{llm_server.port}")
+async def test_async_clients_over_the_socket(llm_server):
     llm_server.says("Hello.", "Streamed words.")
     async with openai.AsyncOpenAI(base_url=llm_server.openai_url, api_key="test", max_retries=0) as client:
         reply = await client.chat.completions.create(model="gpt-5", messages=USER)
@@ -69,6 +71,30 @@ async def test_async_clients_over_the_socket(llm_server, clock):
         said = [chunk.choices[0].delta.content or "" async for chunk in stream]
     assert reply.choices[0].message.content == "Hello."
     assert "".join(said) == "Streamed words."
+
+
+async def test_the_pause_before_a_retry_is_virtual(llm, llm_server, run, clock):
+    """Between two requests nothing is under way, however many connections are kept open."""
+    llm_server.says("Hello.")
+    run.seams.armed = load_catalogue().arm(Schedule.parse("rate-limit@llm#1"))
+    began, really = clock.elapsed_s, _real.monotonic()
+    async with openai.AsyncOpenAI(base_url=llm_server.openai_url, api_key="test", max_retries=2) as client:
+        reply = await client.chat.completions.create(model="gpt-5", messages=USER)
+    assert reply.choices[0].message.content == "Hello."
+    assert clock.elapsed_s - began > 0.9
+    assert _real.monotonic() - really < 0.9
+    assert clock.waits == []
+
+
+async def test_a_client_does_not_time_out_early_while_the_server_works(llm_server, clock):
+    """Its limit is virtual, and the answer comes in real time."""
+    llm_server.says(*(Turn(text=f"{n}", pace=Pace(first_s=0.02)) for n in range(10)))
+    async with openai.AsyncOpenAI(base_url=llm_server.openai_url, api_key="test", timeout=5, max_retries=0) as client:
+        for n in range(10):
+            asked = [{"role": "user", "content": str(n)}]
+            reply = await client.chat.completions.create(model="gpt-5", messages=asked)
+            assert reply.choices[0].message.content == str(n)
+    assert clock.elapsed_s < 5
 
 
 def test_a_bare_http_client_over_the_socket(llm_server):

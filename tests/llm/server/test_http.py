@@ -75,7 +75,8 @@ def test_a_client_that_wants_to_close_is_closed(start, connect, version):
     server = start()
     server.says("Hello.")
     body = json.dumps(STREAM).encode()
-    head = f"POST /v1/chat/completions HTTP/{version}\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    line = f"POST /v1/chat/completions HTTP/{version}"
+    head = f"{line}\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
     found, end = connect(server).send(head.encode() + body).rest()
     assert b"data: [DONE]" in found
     assert (b"transfer-encoding: chunked" in found) is (version == "1.1")
