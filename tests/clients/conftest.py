@@ -49,8 +49,14 @@ class _Elsewhere(pytest.Module):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What these libraries warn of among themselves is their own business."""
-    config.addinivalue_line("filterwarnings", "ignore")
+    """What these libraries deprecate and leave open is their own business; that they doubt a reply is not."""
+    for known in (
+        "ignore::DeprecationWarning",
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:.*`ReadOnly` qualifier:UserWarning",
+    ):
+        config.addinivalue_line("filterwarnings", known)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:

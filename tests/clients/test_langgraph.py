@@ -1,12 +1,10 @@
 """Agents on langgraph: the prebuilt one, and langchain's `create_agent`, over three wires."""
 
 import asyncio
-import json
 from types import SimpleNamespace
 
 import httpx2
 import openai
-import pytest
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage

@@ -66,7 +66,8 @@ class Client:
         with self.opened(place) as (client, wait):
             first = self._turn(client, wait, ASK, streamed)
             reply = self._turn(client, wait, [*ASK, *self.wire.answered(first)], streamed)
-        return SimpleNamespace(text=self.wire.text(reply), calls=self.wire.calls(first), usage=self.wire.usage(reply.usage))
+        usage = self.wire.usage(reply.usage)
+        return SimpleNamespace(text=self.wire.text(reply), calls=self.wire.calls(first), usage=usage)
 
 
 class Chat:
@@ -90,10 +91,8 @@ class Chat:
 
     def answered(self, reply):
         message = reply.choices[0].message
-        asked = [
-            {"id": each.id, "type": "function", "function": {"name": each.function.name, "arguments": each.function.arguments}}
-            for each in message.tool_calls
-        ]
+        fields = {"id": True, "type": True, "function": {"name", "arguments"}}
+        asked = [each.model_dump(include=fields) for each in message.tool_calls]
         yield {"role": "assistant", "content": message.content, "tool_calls": asked}
         for each, (_, arguments) in zip(message.tool_calls, self.calls(reply), strict=True):
             yield {"role": "tool", "tool_call_id": each.id, "content": f"{arguments['city']}: sunny"}
