@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_agent.llm.server.script_file import parse_script
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -28,6 +30,11 @@ def test_a_python_block_runs_as_it_stands(pytester, code, options):
     outcomes = result.parseoutcomes()
     assert outcomes.get("passed", 0) >= 1, result.stdout.str()
     assert set(outcomes) == {"passed"}, result.stdout.str()
+
+
+@pytest.mark.parametrize("text", list(blocks("yaml")))
+def test_a_script_that_is_shown_can_be_served(text):
+    assert parse_script(text, "shown").says
 
 
 def test_the_readme_shows_a_report_that_is_really_printed(pytester, monkeypatch):
