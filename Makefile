@@ -27,7 +27,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 chaos: $(VENV)/.ready
-	@$(BIN)/python -m pytest scenarios tests/examples/test_naive_agent.py --chaos -p no:randomly $(ARGS)
+	@$(BIN)/python -m pytest scenarios tests/examples/test_naive_agent.py --chaos -p no:randomly -n auto $(ARGS)
 	@echo "To replay: . $(VENV)/bin/activate, then paste a replay line."
 
 test: $(VENV)/.ready
