@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -121,10 +122,14 @@ class Check:
             assert seen.usage == (USAGE.input_tokens, USAGE.output_tokens)
         assert attempts(place) == [(1, 1, streams(client, streamed))]
 
-    def tools(self, client: Any, *, streamed: bool) -> None:
-        """Parallel calls arrive with their arguments, both results go back, and the answer is heard."""
+    def tools(self, client: Any, *, streamed: bool, before: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Parallel calls arrive with their arguments, both results go back, and the answer is heard.
+
+        `before` is what the model says in front of its calls: text, reasoning. It must not be in the way.
+        """
         with self.place() as place:
-            place.llm.says(Turn(calls=tuple(call("weather", city=city) for city in CITIES)), Turn(DONE, usage=USAGE))
+            calls = tuple(call("weather", city=city) for city in CITIES)
+            place.llm.says(Turn(calls=calls, **before), Turn(DONE, usage=USAGE))
             seen = client.loop(place, streamed)
         assert seen.text == DONE
         assert sorted(seen.calls, key=repr) == sorted((("weather", {"city": city}) for city in CITIES), key=repr)

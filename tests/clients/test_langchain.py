@@ -99,6 +99,10 @@ def test_parallel_tool_calls(check, client, streamed, socket):
     check.tools(client, streamed=streamed)
 
 
+def test_calls_after_words_and_reasoning(check, client, streamed, socket):
+    check.tools(client, streamed=streamed, before={"text": "I look.", "reasoning": "Two cities: two calls."})
+
+
 def test_a_429_is_asked_again(check, client, streamed):
     check.retry(client, streamed=streamed)
 

@@ -64,6 +64,10 @@ def test_parallel_tool_calls(socket_check, client, streamed):
     socket_check.tools(client, streamed=streamed)
 
 
+def test_calls_after_words_and_reasoning(socket_check, client, streamed):
+    socket_check.tools(client, streamed=streamed, before={"text": "I look.", "reasoning": "Two cities: two calls."})
+
+
 def test_a_429_is_asked_again(socket_check, client, streamed):
     socket_check.retry(client, streamed=streamed, retry_s=0.05)
 

@@ -112,12 +112,12 @@ class Responses:
         return usage.input_tokens, usage.output_tokens
 
     def calls(self, reply):
-        return [(item.name, json.loads(item.arguments)) for item in reply.output]
+        return [(item.name, json.loads(item.arguments)) for item in reply.output if item.type == "function_call"]
 
     def answered(self, reply):
-        for item in reply.output:
-            yield item.model_dump(include={"type", "call_id", "name", "arguments"})
-        for item, (_, arguments) in zip(reply.output, self.calls(reply), strict=True):
+        yield from reply.output
+        made = [item for item in reply.output if item.type == "function_call"]
+        for item, (_, arguments) in zip(made, self.calls(reply), strict=True):
             yield {"type": "function_call_output", "call_id": item.call_id, "output": f"{arguments['city']}: sunny"}
 
 
@@ -135,6 +135,10 @@ def test_text(check, client, streamed, socket):
 
 def test_parallel_tool_calls(check, client, streamed, socket):
     check.tools(client, streamed=streamed)
+
+
+def test_calls_after_words_and_reasoning(check, client, streamed, socket):
+    check.tools(client, streamed=streamed, before={"text": "I look.", "reasoning": "Two cities: two calls."})
 
 
 def test_a_429_is_asked_again(check, client, streamed):

@@ -99,6 +99,11 @@ def test_parallel_tool_calls(check, client, streamed, socket):
     check.tools(client, streamed=streamed)
 
 
+def test_calls_after_words_and_reasoning(check, client, streamed, socket):
+    words = {} if streamed else {"text": "I look."}  # to `run_stream` the first text is the answer
+    check.tools(client, streamed=streamed, before={"reasoning": "Two cities: two calls.", **words})
+
+
 def test_a_429_is_asked_again(check, client, streamed):
     check.retry(client, streamed=streamed)
 
