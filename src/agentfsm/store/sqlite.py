@@ -18,6 +18,7 @@ from agentfsm.store.opening import open_reader, open_writer
 from agentfsm.store.queries import of_workflow
 from agentfsm.store.schema import Schema
 from agentfsm.store.sqlite_errors import REFUSALS, store_error
+from agentfsm.store.units import Unit, Units
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class SQLiteStore:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-store")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-reader")
         self._batches = Batches(self._writer, self._write_db, self._drop_writer, self._together)
+        self._reads = Units(self._reader, self._read)
         self._write_connection: sqlite3.Connection | None = None
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -150,7 +152,7 @@ class SQLiteStore:
         try:
             if self._read_connection is None and not await loop.run_in_executor(self._reader, self._open_reader):
                 await loop.run_in_executor(self._writer, self._write_db)  # makes the file and its tables
-            return await loop.run_in_executor(self._reader, self._read, query, given)
+            return await self._reads.add(lambda db: db.execute(query, given).fetchall())
         except REFUSALS as error:
             raise store_error(self._path, error) from error
 
@@ -165,10 +167,14 @@ class SQLiteStore:
             return False
         return True
 
-    def _read(self, query: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, units: list[Unit]) -> None:
         if self._read_connection is None:
             self._read_connection = open_reader(self._path, self._busy_s, self._schema)
-        return self._read_connection.execute(query, given).fetchall()
+        for unit in units:
+            try:
+                unit.result = unit.work(self._read_connection)
+            except REFUSALS as error:
+                unit.error = error
 
     def _write_db(self) -> sqlite3.Connection:
         if self._write_connection is None:
