@@ -108,6 +108,8 @@ class Check:
                 with run.llm_server() as server:
                     urls = (server.openai_url, server.anthropic_url, server.gemini_url)
                     yield Place(run, *urls, server.environment())
+                arrived = [entry for entry in server.requests if entry.site is not None]
+                assert len(arrived) == len(run.llm.requests), "not all of it went over the socket"
         assert [event.detail for event in run.trace.of(Unanswered)] == []
         if not schedule:
             run.check(None)

@@ -7,10 +7,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import aiohttp
 import anthropic
 import httpx2
 import openai
 import pytest
+import requests
 
 from pytest_agent import Turn, UnansweredCall, call
 from pytest_agent.clock import _real
@@ -102,6 +104,28 @@ def test_a_bare_http_client_over_the_socket(llm_server):
     with httpx2.Client() as client:
         reply = client.post(f"{llm_server.openai_url}/chat/completions", json={"model": "gpt-5", "messages": USER})
     assert reply.json()["choices"][0]["message"]["content"] == "Hello."
+
+
+def by_requests(url):
+    return requests.post(url, json={"model": "gpt-5", "messages": USER}, timeout=60).json()
+
+
+def by_aiohttp(url):
+    async def ask():
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json={"model": "gpt-5", "messages": USER}) as reply,
+        ):
+            return await reply.json()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
+def test_other_libraries_go_to_the_socket_too(llm, llm_server, ask):
+    llm.says("Hello.")
+    assert ask(f"{llm_server.openai_url}/chat/completions")["choices"][0]["message"]["content"] == "Hello."
+    assert len(llm_server.requests) == len(llm.requests) == 1
 
 
 def run_agent(server, code=AGENT, **environment):
