@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ from pytest_agent.faults.schedule import Schedule
 from pytest_agent.run import Run
 
 pytest_plugins = ["pytester"]
+
+# A shell that starts us in the background has Ctrl-C ignored, and so would everything that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An inner session that runs in this process forgets every module it was the first to import. What they all need is
 # imported here, once.

@@ -82,9 +82,15 @@ def plus_each(used: Used, group: str, name: str) -> dict[str, Any]:
 
 def over(used: Used, limits: Limits) -> str | None:
     """Return the stable code of the first limit that is exceeded, or None."""
-    for name in ("steps", "model_calls", "tool_calls", "tokens"):
-        if used.get(name, 0) > getattr(limits, name):
-            return f"limit_{name}"
+    count = used.get
+    if count("steps", 0) > limits.steps:
+        return "limit_steps"
+    if count("model_calls", 0) > limits.model_calls:
+        return "limit_model_calls"
+    if count("tool_calls", 0) > limits.tool_calls:
+        return "limit_tool_calls"
+    if count("tokens", 0) > limits.tokens:
+        return "limit_tokens"
     if limits.cost_usd is not None and used.get("cost_usd", 0.0) > limits.cost_usd:
         return "limit_cost_usd"
     if limits.per_tool and any(n > limits.per_tool.get(tool, n) for tool, n in used.get("tools", {}).items()):

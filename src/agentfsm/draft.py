@@ -9,11 +9,13 @@ from agentfsm import machine
 from agentfsm.budgets import plus_each
 from agentfsm.contracts import digest
 from agentfsm.records import Commit, Control, Inbound, Incident, Outcome, Step, Task
-from agentfsm.states import Event
+from agentfsm.states import Event, State
 from agentfsm.waits import Business
 from agentfsm.workflow import Workflow
 
-_BLANK = Step("", 0, 1, "tool", "", 0.0)  # copied for each new step, which is faster than making one
+# Copied for each new one, which is faster than making it.
+_BLANK = Step("", 0, 1, "tool", "", 0.0)
+_NOTHING = Commit("", Task("", "", "", State.INIT, "", 0.0), 0.0)
 
 
 class Draft:
@@ -157,7 +159,7 @@ class Draft:
 
     def commit(self, *, claims: bool) -> Commit:
         """Return the transaction."""
-        return Commit(
+        return _NOTHING.but(
             label=", ".join(self._labels),
             task=self.task,
             at=self.now,

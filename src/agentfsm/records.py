@@ -144,7 +144,7 @@ class Incident:
 
 
 @dataclass(frozen=True)
-class Commit:
+class Commit(_Record):
     """One transaction: the task under a check of version and fence, its steps, the inbound event, the audit.
 
     One that `claims` raises the fence by one. One that does not move (`moves=False`) leaves the task as it is
