@@ -7,9 +7,14 @@ conflict: the first one may have reached the database only after it was read.
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
+from typing import Any
+
+from agentfsm.contracts import compact
 from agentfsm.errors import Conflict, StoreError
 from agentfsm.parts import Parts
-from agentfsm.records import Commit, Receipt
+from agentfsm.records import Commit, Inbound, Receipt, Task
 from agentfsm.recovery import Deadline
 
 
@@ -51,9 +56,21 @@ async def _written(parts: Parts, change: Commit) -> Receipt | None:
     found = await store.load(name)
     if not change.moves:
         event = change.event
-        if event is None or await store.event(event.source, event.event_id) != event:
+        if event is None or not _same(await store.event(event.source, event.event_id), event):
             return None
-    elif found != change.task.but(version=change.task.version + 1):
+    elif not _same(found, change.task.but(version=change.task.version + 1)):
         return None
     last, _ = await store.controls()
     return Receipt(change.task.version + change.moves, last, found is not None and found.cancel_requested)
+
+
+def _same(found: Task | Inbound | None, given: Task | Inbound) -> bool:
+    """Whether a record that was read is the one that was given. JSON gives a tuple back as a list, a key as a text."""
+    if found is None or found == given:
+        return found is not None
+    both = ((getattr(found, field.name), getattr(given, field.name)) for field in fields(given) if field.compare)
+    return all(old == new or _plain(old) == _plain(new) for old, new in both)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(compact(value))

@@ -1,9 +1,11 @@
 """A store that is busy, or whose acknowledgement is lost, costs time and nothing else."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from agentfsm import Effect
 from agentfsm.errors import StoreError
 
 
@@ -76,3 +78,15 @@ def test_what_may_pass_by_itself_is_tried_again(world, code):
     breaks(world, 2, "before", code=code)
     assert world.run().outcome == "success"
     assert len(world.clock.pauses) == 1
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_state_that_json_gives_back_in_another_form_is_known_as_ones_own(world, payer, number):
+    """A tuple comes back as a list, a number that is a key as a text: a lost acknowledgement is no conflict."""
+    paying = payer(Effect.IDEMPOTENT)
+    fold, odd = paying.workflow.fold, {"pair": (1, 2), "by_day": {1: (2.5,)}}
+    paying.workflow = replace(paying.workflow, fold=lambda *given: {**fold(*given), **odd})
+    breaks(world, number, "after")
+    result = paying.run()
+    assert (result.outcome, len(paying.paid)) == ("success", 1)
+    assert asyncio.run(world.store.load("r1")).business_state["by_day"] == {"1": [2.5]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from agentfsm.records import Commit, Receipt
@@ -12,6 +13,9 @@ from agentfsm.store.waiting_out import Outcome, to_its_end
 
 UNDER_WAY = 2
 """Batches at the same time: while one is being flushed the next is prepared."""
+
+PATIENCE_S = 0.1
+"""A batch that takes longer, for a row of it is held by somebody else, no longer keeps the next one back."""
 
 _Waiting = tuple[Commit, Outcome]
 
@@ -32,6 +36,7 @@ class Gathering:
         self._alone = alone
         self._waiting: list[_Waiting] = []
         self._batches: set[asyncio.Task[None]] = set()
+        self._ahead: set[asyncio.Task[None]] = set()
 
     async def commit(self, change: Commit) -> Receipt:
         """Write it; return once it is durable. A cancelled caller still waits for the transaction to end."""
@@ -44,18 +49,25 @@ class Gathering:
         return receipt
 
     async def end(self) -> None:
-        """Wait until every batch is written, or refused."""
+        """Wait until every batch is written, or refused; nobody may begin another meanwhile."""
         while self._batches:
             await asyncio.wait(self._batches)
 
     def _go_on(self) -> None:
-        while self._waiting and len(self._batches) < UNDER_WAY:
+        while self._waiting and len(self._ahead) < UNDER_WAY:
             job = asyncio.ensure_future(self._write(self._next()))
             self._batches.add(job)
-            job.add_done_callback(self._ended)
+            self._ahead.add(job)
+            late = asyncio.get_running_loop().call_later(PATIENCE_S, self._let_go, job)
+            job.add_done_callback(partial(self._ended, late))
 
-    def _ended(self, job: asyncio.Task[None]) -> None:
+    def _ended(self, late: asyncio.TimerHandle, job: asyncio.Task[None]) -> None:
+        late.cancel()
         self._batches.discard(job)
+        self._let_go(job)
+
+    def _let_go(self, job: asyncio.Task[None]) -> None:
+        self._ahead.discard(job)
         self._go_on()
 
     def _next(self) -> list[_Waiting]:

@@ -70,6 +70,7 @@ class PostgresStore:
 
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
+        self._database.check_open()
         return await self._gathering.commit(change)
 
     async def _alone(self, change: Commit) -> Receipt:
@@ -80,7 +81,7 @@ class PostgresStore:
             raise refusal(change, str(error)) from None
         if not found:
             held = change.task.fence - change.claims
-            stored = await self._database.read(_FENCE, change.task.request_id)
+            stored = await self._database.run(_FENCE, change.task.request_id)
             raise refusals.moved_on(change.task, held, stored[0][0] if stored else None)
         cancel, controls, _ = found[0]
         return Receipt(change.task.version + change.moves, controls, cancel)
@@ -88,11 +89,14 @@ class PostgresStore:
     async def _together(self, changes: Sequence[Commit]) -> list[Receipt] | None:
         try:
             given = postgres_fused.values(changes, self._schema)
+        except Exception:  # noqa: BLE001 - each is tried by itself, and whoever is at fault is told there
+            return None
+        try:
             found = await self._database.run(postgres_fused.STATEMENT, *given)
-        except asyncpg.PostgresError:  # refused: each is tried by itself, and whoever is at fault is told there
+        except asyncpg.PostgresError:  # refused: the same
             return None
         except StoreError as error:
-            if error.code in {"unstorable", "too_large"}:
+            if error.code in {"unstorable", "too_large", "constraint"}:
                 return None
             raise  # it may be written: each caller looks
         controls, cancelled, _ = found[0]
@@ -158,7 +162,11 @@ class PostgresStore:
         return [rows.incident(row) for row in await self._database.read(_INCIDENTS, limit)]
 
     async def close(self) -> None:
-        """Close all connections, or drop those that do not end in `wait_s`. Safe to call twice."""
+        """Let writes that are under way end, begin no others, and close all connections. Safe to call twice.
+
+        Connections that do not end in `wait_s` are dropped.
+        """
+        self._database.refuse()
         await self._gathering.end()
         await self._database.close()
 

@@ -6,7 +6,9 @@ import asyncpg
 
 from agentfsm.errors import StoreError
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The latter where the server ended a connection that was just taken up again."""
+FAILURES = (asyncpg.PostgresError, *_BROKEN, OSError, TimeoutError)
 """Whatever the driver raises where the database did not do its work."""
 
 REFUSED = "AF001"
@@ -60,6 +62,6 @@ def code_of(error: BaseException) -> str:
         return "constraint"
     if state.startswith("22") or isinstance(error, ValueError):  # the latter where the driver could not encode it
         return "unstorable"
-    if isinstance(error, asyncpg.InterfaceError):
+    if isinstance(error, _BROKEN):
         return "unavailable"
     return StoreError.default_code

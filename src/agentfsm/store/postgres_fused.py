@@ -39,10 +39,14 @@ def _insert(table: str, prefix: str, names: Sequence[str], where: str) -> str:
 _ARRAYS = ", ".join(f"${place}::{_type(name)}[]" for place, name in enumerate(COLUMNS, 1))
 STATEMENT = f"""
 WITH given AS MATERIALIZED (SELECT * FROM unnest({_ARRAYS}) AS given ({", ".join(COLUMNS)})),
+mine AS (
+  SELECT 1 FROM task, given WHERE task_version > 1 AND request_id = task_request_id
+  FOR NO KEY UPDATE OF task SKIP LOCKED),
 started AS ({_insert("task", "task", TASK, "task_version = 1")} ON CONFLICT DO NOTHING RETURNING 1),
 moved AS (
   UPDATE task SET {_set("task", (*TASK_MOVES, *SYSTEM))} FROM given
   WHERE task_version > 1 AND request_id = task_request_id AND version = task_version - 1 AND fence = held
+  AND (SELECT count(*) FROM mine) = (SELECT count(*) FROM given WHERE task_version > 1)
   RETURNING request_id, cancel_requested),
 ended AS (
   UPDATE agent_steps SET {_set("end", STEP_ENDS)} FROM given
@@ -62,10 +66,13 @@ SELECT (SELECT value FROM meta WHERE key = 'controls'), ARRAY(SELECT request_id 
     OR (SELECT count(*) FROM begun) <> (SELECT count(new_step_id) FROM given)
   THEN agentfsm_refuse('fused') END
 """
-"""Its parts see the rows as they were before; where one found less to do than it was given, all of it is refused."""
+"""Its parts see the rows as they were before; where one found less to do than it was given, all of it is refused.
+
+So it is where somebody else is at one of the tasks: the others would wait with it, and two batches for each other.
+"""
 
 
 def values(changes: Sequence[Commit], schema: Schema) -> list[Sequence[Any]]:
-    """Return the arrays of commits that fit. They are in the order of their tasks' names: so are their locks."""
+    """Return the arrays of commits that fit. Their order is one of names: who starts the same tasks waits in it too."""
     ordered = sorted(changes, key=lambda change: change.task.request_id)
     return list(zip(*(row(change, schema) for change in ordered), strict=True))

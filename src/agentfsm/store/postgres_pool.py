@@ -31,36 +31,11 @@ class Database:
 
     async def write(self, query: str, *values: Any) -> list[Any]:
         """Run one statement to its end, also for a caller that is cancelled; an error of REFUSED is the caller's."""
+        self.check_open()
         return await to_its_end(self.run(query, *values))
 
     async def run(self, query: str, *values: Any) -> list[Any]:
-        """Run one statement; where the caller is cancelled, so is the statement."""
-        self._check_open()
-        return await self._run(query, values)
-
-    async def read(self, query: str, *values: Any) -> list[Any]:
-        """Run a statement that changes nothing; tried once more where its connection had been lost."""
-        self._check_open()
-        try:
-            return await self._run(query, values)
-        except StoreError as error:
-            if error.code != "unavailable":
-                raise
-        return await self._run(query, values)
-
-    async def close(self) -> None:
-        """Close all connections, or drop those that do not end in `wait_s`. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._pool is None:
-            return
-        try:
-            await asyncio.wait_for(self._pool.close(), self._wait_s)
-        except FAILURES:
-            self._pool.terminate()
-
-    async def _run(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        """Run one statement of a write that began while this was open; where the caller is cancelled, so is it."""
         try:
             pool = self._pool or await self._ready()
             async with pool.acquire(timeout=self._wait_s) as db:
@@ -70,6 +45,38 @@ class Database:
             if getattr(error, "sqlstate", None) == REFUSED:
                 raise
             raise store_error(self._name, error) from error
+
+    async def read(self, query: str, *values: Any) -> list[Any]:
+        """Run a statement that changes nothing; tried once more where its connection had been lost."""
+        self.check_open()
+        try:
+            return await self.run(query, *values)
+        except StoreError as error:
+            if error.code != "unavailable":
+                raise
+        return await self.run(query, *values)
+
+    def check_open(self) -> None:
+        """Raise StoreError where nothing may be begun: it is closed, or another event loop's."""
+        if self._closed:
+            raise StoreError("the store is closed", code="store_closed")
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            said = "a PostgreSQL store belongs to the event loop that used it first"
+            raise StoreError(f"{said}; open another one for this loop", code="wrong_loop")
+
+    def refuse(self) -> None:
+        """Let nothing begin from now on."""
+        self._closed = True
+
+    async def close(self) -> None:
+        """Close all connections, or drop those that do not end in `wait_s`. Safe to call twice."""
+        self.refuse()
+        if self._pool is None:
+            return
+        try:
+            await asyncio.wait_for(self._pool.close(), self._wait_s)
+        except FAILURES:
+            self._pool.terminate()
 
     async def _ready(self) -> asyncpg.Pool:
         """Connect and look at the tables, once for all who wait for it."""
@@ -103,13 +110,6 @@ class Database:
             pool.terminate()
             raise
         return pool
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed", code="store_closed")
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            said = "a PostgreSQL store belongs to the event loop that used it first"
-            raise StoreError(f"{said}; open another one for this loop", code="wrong_loop")
 
 
 async def _prepare(db: asyncpg.Connection) -> None:

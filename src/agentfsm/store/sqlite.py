@@ -179,7 +179,11 @@ class SQLiteStore:
     def _write_db(self) -> sqlite3.Connection:
         if self._write_connection is None:
             db = open_writer(self._path, self._busy_s, self._schema)
-            sqlite_fused.prepare(db)
+            try:
+                sqlite_fused.prepare(db)
+            except BaseException:
+                db.close()
+                raise
             self._write_connection = db
         return self._write_connection
 

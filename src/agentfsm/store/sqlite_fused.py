@@ -10,10 +10,13 @@ import sqlite3
 from collections.abc import Sequence
 from functools import cache
 
+from agentfsm.errors import StoreError
 from agentfsm.records import Commit, Receipt
 from agentfsm.store.rows import STEP, STEP_ENDS, TASK_MOVES
 from agentfsm.store.schema import Schema
 from agentfsm.store.usual import COLUMNS, SYSTEM, TASK, row
+
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 def _set(prefix: str, names: Sequence[str]) -> str:
@@ -58,13 +61,22 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def write_all(db: sqlite3.Connection, changes: Sequence[Commit], schema: Schema) -> list[Receipt] | None:
-    """Write commits of different tasks that fit; return None where one of them is refused, and nothing is written."""
+    """Write commits of different tasks that fit; return None where one of them is refused, and nothing is written.
+
+    Raises sqlite3.Error where another process was writing all the time: nobody waits for it twice.
+    """
     try:
         db.execute(_text(len(changes)), [value for change in changes for value in row(change, schema)])
-    except Exception:  # noqa: BLE001 - they are then written one by one, and whoever is at fault is told there
-        return None
+    except Exception as error:
+        if getattr(error, "sqlite_errorname", "").startswith(_BUSY):
+            raise
+        return None  # they are then written one by one, and whoever is at fault is told there
     names = [change.task.request_id for change in changes]
-    (_, last), *asked = db.execute(_after(len(names)), names).fetchall()
+    try:
+        (_, last), *asked = db.execute(_after(len(names)), names).fetchall()
+    except Exception as error:
+        said = f"the commits were written, and what others asked for could not be read: {error}"
+        raise StoreError(said, code="unavailable") from error
     cancelled = {name for name, _ in asked}
     return [Receipt(change.task.version + 1, last, change.task.request_id in cancelled) for change in changes]
 

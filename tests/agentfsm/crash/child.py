@@ -125,8 +125,8 @@ def tool(world: World, name: str, effect: Effect) -> CallableTool:
     return CallableTool(contract, call, query if effect is Effect.QUERYABLE else None)
 
 
-def runtime(store: Any, world: World) -> Runtime:
-    """look, send and ask at once, then a signature is waited for, then pay."""
+def runtime(store: Any, world: World, beside: int = 3) -> Runtime:
+    """look, send and ask, `beside` of them at once, then a signature is waited for, then pay."""
     tools = {
         name: tool(world, name, effect)
         for name, effect in (
@@ -159,7 +159,7 @@ def runtime(store: Any, world: World) -> Runtime:
                 "FIRST",
                 frozenset(first),
                 lambda business: all(name in business for name in first),
-                calls=lambda business: [(name, {}) for name in first if name not in business],
+                calls=lambda business: [(name, {}) for name in first if name not in business][:beside],
             ),
             Stage("SIGN", frozenset(), lambda business: "signed" in business, wait=signed),
             Stage("PAY", frozenset({"pay"}), lambda business: "pay" in business, calls=lambda _business: [("pay", {})]),

@@ -14,7 +14,7 @@ from agentfsm.records import Control, Inbound, Incident
 from agentfsm.recovery import Retry
 from agentfsm.store import migrate, postgres_text, postgres_writes
 from agentfsm.store.postgres import PostgresStore
-from agentfsm.store.postgres_errors import store_error
+from agentfsm.store.postgres_errors import FAILURES, store_error
 from agentfsm.telling import Telling
 
 
@@ -275,3 +275,149 @@ def test_changes_of_a_task_stay_on_its_page(store, task):
     store.close()
     hot, updates = store.raw("SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relname = 'task'")[0]
     assert hot >= 0.9 * updates > 30
+
+
+def at_once(store, task, names, version=1):
+    """Commits of these tasks, under way."""
+    changes = (Commit("x", replace(task, request_id=name, version=version), 1.0) for name in names)
+    return [asyncio.ensure_future(store.commit(change)) for change in changes]
+
+
+@pytest.mark.parametrize("held", [["r7"], ["r0", "r1", "r7", "r40"]], ids=["one", "several"])
+def test_a_row_that_is_held_keeps_no_other_task_waiting(store, task, held):
+    """Neither those of its batch nor those of the next: they are written while it is still held."""
+    names = [f"r{n}" for n in range(60)]
+
+    async def main():
+        await asyncio.gather(*at_once(store.inner, task, names, 0))
+        other = await asyncpg.connect(store.url)
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("SELECT * FROM task WHERE request_id = ANY($1::text[]) FOR UPDATE", held)
+        jobs = dict(zip(names, at_once(store.inner, task, names), strict=True))
+        free = await asyncio.gather(*(job for name, job in jobs.items() if name not in held))
+        assert not any(jobs[name].done() for name in held)
+        await transaction.rollback()
+        await other.close()
+        return free + await asyncio.gather(*(jobs[name] for name in held))
+
+    assert {receipt.version for receipt in store.run(main())} == {2}
+
+
+def test_a_store_that_never_rests_closes(store, task):
+    """What is under way is written, and what would come after it is refused."""
+    heard = {}
+
+    async def goes_on(name):
+        for version in range(10_000):
+            (job,) = at_once(store.inner, task, [name], version)
+            heard[name] = (await job).version
+
+    async def main():
+        jobs = [asyncio.ensure_future(goes_on(f"r{n}")) for n in range(40)]
+        while len(heard) < 40:
+            await asyncio.sleep(0)
+        await store.inner.close()
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    assert {error.code for error in store.run(main())} == {"store_closed"}
+    assert dict(store.raw("SELECT request_id, version FROM task")) == heard
+
+
+def test_a_commit_of_another_event_loop_is_refused_while_batches_are_under_way(store, task):
+    names = [f"r{n}" for n in range(60)]
+
+    async def main():
+        await asyncio.gather(*at_once(store.inner, task, names, 0))
+        jobs = at_once(store.inner, task, names)
+        await asyncio.sleep(0)
+        with pytest.raises(StoreError) as refused:
+            await asyncio.to_thread(lambda: asyncio.run(store.inner.commit(Commit("x", task, 1.0))))
+        await asyncio.gather(*jobs)
+        return refused.value
+
+    assert store.run(main()).code == "wrong_loop"
+
+
+class Wire:
+    """Between the store and its server; once `armed`, what is large gets through and its answer does not come back."""
+
+    LARGE = 20_000
+
+    def __init__(self, url):
+        self.host, _, self.name = url.rpartition("@")[2].partition("/")
+        self.armed, self.ends = False, []
+
+    async def open(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"postgresql://bench@127.0.0.1:{self.server.sockets[0].getsockname()[1]}/{self.name}"
+
+    async def _serve(self, reader, writer):
+        host, _, port = self.host.partition(":")
+        back, forth = await asyncio.open_connection(host, int(port))
+        self.ends += [writer, forth]
+        asked = 0
+
+        async def ask():
+            nonlocal asked
+            while said := await reader.read(65536):
+                asked += len(said)
+                forth.write(said)
+
+        async def answer():
+            nonlocal asked
+            while said := await back.read(65536):
+                if not (self.armed and asked > self.LARGE):
+                    asked = 0
+                    writer.write(said)
+
+        await asyncio.wait(
+            [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())], return_when="FIRST_COMPLETED"
+        )
+        writer.close()
+        forth.close()
+
+    async def close(self):
+        self.server.close()
+        self.cut()
+        await self.server.wait_closed()
+
+    def cut(self):
+        """Lose every connection, in both directions."""
+        self.armed = False
+        for end in self.ends:
+            end.transport.abort()
+
+
+def test_the_acknowledgement_of_many_that_is_lost_is_no_conflict_for_any_of_them(store, task):
+    large = replace(task, business_state={"x": "x" * 2000})
+    wire = Wire(store.url)
+
+    async def main():
+        far = PostgresStore(await wire.open())
+        other = await asyncpg.connect(store.url)
+        parts = parts_of(far)
+        parts.clock.back = asyncio.Event()
+        await asyncio.gather(*at_once(far, large, [f"r{n}" for n in range(50)], 0))
+        wire.armed = True
+        changes = (Commit("x", replace(large, request_id=f"r{n}", version=1), 1.0) for n in range(50))
+        jobs = [asyncio.ensure_future(commit(parts, change)) for change in changes]
+        while await other.fetchval("SELECT count(*) FROM task WHERE version = 2") < 27:
+            await asyncio.sleep(0)
+        assert sum(job.done() for job in jobs) <= 2  # those that went ahead
+        wire.cut()
+        parts.clock.back.set()
+        receipts = await asyncio.gather(*jobs)
+        await other.close()
+        await far.close()
+        await wire.close()
+        return receipts
+
+    assert {receipt.version for receipt in store.run(main())} == {2}
+    assert store.raw("SELECT count(*) FROM task WHERE version = 2") == [(50,)]
+
+
+def test_whatever_the_driver_says_of_a_connection_that_just_ended_may_pass():
+    error = store_error("x", asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress"))
+    assert asyncpg.InternalClientError in FAILURES
+    assert (error.code, error.passing) == ("unavailable", True)

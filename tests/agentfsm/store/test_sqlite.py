@@ -9,7 +9,8 @@ import pytest
 
 from agentfsm import Commit, SQLiteStore
 from agentfsm.errors import StoreError
-from agentfsm.store import open_store
+from agentfsm.records import Receipt
+from agentfsm.store import open_store, sqlite_fused
 from agentfsm.store.opening import _switch_to_wal
 
 
@@ -217,3 +218,90 @@ def test_a_store_is_no_file_until_it_is_used(tmp_path):
     assert asyncio.run(store.load("r1")) is None
     assert (tmp_path / "new.db").exists()
     asyncio.run(store.close())
+
+
+def together(store, changes):
+    """Let commits wait until all of them are there, and go in as one statement; return what each was told."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def ahead(_db):
+        entered.set()
+        go_on.wait(20)
+
+    async def main():
+        first = asyncio.ensure_future(store.inner._batches.write(ahead))
+        await asyncio.to_thread(entered.wait, 20)
+        jobs = [asyncio.ensure_future(store.inner.commit(change)) for change in changes]
+        await asyncio.sleep(0)
+        go_on.set()
+        await first
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    return store.run(main())
+
+
+def many(task, version=0, names="r"):
+    tasks = (replace(task, request_id=f"{names}{n}", version=version) for n in range(20))
+    return [Commit("x", each, 1.0, audit=({"n": 1},)) for each in tasks]
+
+
+def test_many_wait_for_another_process_no_longer_than_one_does(store, path, task):
+    """They are not tried one by one after that, which would be waiting once more."""
+    store.inner = SQLiteStore(path, busy_s=0.05)
+    store.opened.append(store.inner)
+    assert together(store, many(task)) == [Receipt(1)] * 20
+    other, said = sqlite3.connect(path, isolation_level=None), []
+    store.inner._write_connection.set_trace_callback(said.append)
+    other.execute("BEGIN IMMEDIATE")
+    told = store.run(at_once(store.inner, many(task, 1)))
+    assert {(error.code, error.passing) for error in told} == {("locked", True)}
+    assert said.count("BEGIN IMMEDIATE") <= 1  # of the one that went ahead of the others
+    other.execute("ROLLBACK")
+    other.close()
+    assert together(store, many(task, 1)) == [Receipt(2)] * 20
+
+
+async def at_once(store, changes):
+    return await asyncio.gather(*(store.commit(change) for change in changes), return_exceptions=True)
+
+
+def test_many_that_were_written_are_not_said_to_be_unwritten(store, task, monkeypatch):
+    """What a statement after theirs meets may pass: their callers look, and find them."""
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite_fused, "_after", lambda _count: "SELECT nothing")
+        told = together(store, many(task))
+    assert {(error.code, error.passing) for error in told} == {("unavailable", True)}
+    assert store.raw("SELECT count(*), sum(version) FROM task") == [(20, 20)]
+    assert together(store, many(task, 1)) == [Receipt(2)] * 20
+
+
+@pytest.mark.parametrize(
+    ("broken", "healed", "code"),
+    [("max_page_count = 1", "max_page_count = 100000", "disk_full"), ("query_only = 1", "query_only = 0", "read_only")],
+)
+def test_many_that_cannot_be_written_are_told_why_and_nothing_of_them_is(store, task, broken, healed, code):
+    store.put()
+    before = store.whole()
+    fresh = many(replace(task, text="x" * 3000), names="s")
+    store.inner._write_connection.execute(f"PRAGMA {broken}").fetchall()
+    told = store.run(at_once(store.inner, fresh))
+    assert {error.code for error in told} == {code}
+    assert store.whole() == before
+    store.inner._write_connection.execute(f"PRAGMA {healed}").fetchall()
+    assert together(store, fresh) == [Receipt(1)] * 20
+
+
+def test_a_connection_that_cannot_be_made_ready_is_not_left_open(store, monkeypatch):
+    opened = []
+
+    def breaks(db):
+        opened.append(db)
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite_fused, "prepare", breaks)
+        with pytest.raises(StoreError, match="unable to open"):
+            store.put()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+    assert store.put() == 1
