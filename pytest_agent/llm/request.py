@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pytest_agent.llm.reply import ErrorKind, Reply, RetryAfter
 from pytest_agent.llm.turn import ToolCall, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """One HTTP request as it arrived. `path` has no query; `headers` are asked in lower case."""
 
     method: str

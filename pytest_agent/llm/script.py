@@ -9,8 +9,7 @@ what it could not know. A function is asked anew: it sees the history.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_agent.errors import RunAbort
 from pytest_agent.llm.author import problem_of
@@ -38,8 +37,7 @@ RECENT = 20
 """Requests that are kept to say how near one came to a rule that was never used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """What a logical call is told: the turn, or None where there is none; `problem` is an error of the test's own."""
 
     call: LogicalCall
@@ -104,7 +102,7 @@ class Script(Told):
             self._check_end(call)
         elif call.attempts > MOST_ATTEMPTS and self._most_calls is not None:
             raise RunAbort("runaway", f"the agent has tried model call {call.n} {MOST_ATTEMPTS} times and goes on")
-        if self.known_rules:
+        if self.rules or self._shared.rules:
             self.recent.append((request, call.n))
         if call.told is None:
             try:
@@ -185,7 +183,10 @@ class Script(Told):
         self._running = (rule, place + 1) if place + 1 < len(rule.turns) else None
 
     def _fitting(self, request: ModelRequest, n: int) -> tuple[Rule, int] | None:
-        return next(((rule, 0) for rule in self.known_rules if not self.spent(rule) and rule.fits(request, n)), None)
+        for rule in self.known_rules:
+            if not self.spent(rule) and rule.fits(request, n):
+                return rule, 0
+        return None
 
     def _says_again(self, call: LogicalCall, last: LogicalCall, request: ModelRequest) -> bool:
         """Tell the last turn once more where the agent could not go on from it."""

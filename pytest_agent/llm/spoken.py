@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_agent.faults.effect import LlmEffect
 from pytest_agent.faults.seams import Seams
@@ -17,8 +17,7 @@ from pytest_agent.llm.turn import ToolCall, Turn, Usage
 from pytest_agent.llm.wire import counted, usage_of
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What reaches the client, whether a fault has touched it, and the tokens it cost; None where nothing was said."""
 
     reply: Reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httptools
 
@@ -11,8 +12,7 @@ from pytest_agent.llm.request import WireRequest
 from pytest_agent.llm.server.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A whole request, whether the connection is kept after it, and whether its client takes a body in pieces."""
 
     wire: WireRequest
