@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
 
+from pydantic_core import to_json
+
 _KINDS: dict[str, type[Event]] = {}
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DEEPEST = 100
@@ -29,6 +31,8 @@ class Event:
 
     kind: ClassVar[str] = ""
     names: ClassVar[tuple[str, ...]] = ()
+    of_the_wire: ClassVar[bool] = False
+    """Whether there is nothing in it but what came as JSON, or goes so: it is written by the fast encoder."""
     values: ClassVar[operator.attrgetter[tuple[Any, ...]]]
     seq: int = 0
     t_s: float = 0.0
@@ -77,6 +81,7 @@ class AgentStarted(Event):
 class ModelRequested(Event):
     """One wire request to a model arrived. `messages` is the history as the agent sent it."""
 
+    of_the_wire: ClassVar[bool] = True
     site: str
     call: int
     attempt: int
@@ -115,6 +120,7 @@ class ModelReplied(Event):
     read until then. `heard` says that the agent got the turn the script meant.
     """
 
+    of_the_wire: ClassVar[bool] = True
     site: str
     call: int
     attempt: int
@@ -355,10 +361,18 @@ class TraceFile:
 
 def dump_line(event: Event) -> bytes:
     """The event as one line of JSON, newline included. What JSON cannot say is written as its `repr`."""
+    data = event.to_dict()
+    if event.of_the_wire:
+        try:
+            line = to_json(data)
+        except ValueError:
+            line = b"NaN"
+        if b"NaN" not in line and b"Infinity" not in line:  # else it is no JSON, or a word in it only looks so
+            return line + b"\n"
     try:
-        text = _JSON.encode(event.to_dict())
+        text = _JSON.encode(data)
     except (TypeError, ValueError, RecursionError):
-        text = _JSON.encode(plain(event.to_dict()))
+        text = _JSON.encode(plain(data))
     # Only a lone surrogate does not encode, and `\udc80` is how JSON spells it.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from pytest_agent.llm.anthropic_messages import AnthropicMessages
 from pytest_agent.llm.anthropic_tokens import AnthropicTokens
 from pytest_agent.llm.gemini import Gemini
@@ -16,6 +18,7 @@ CODECS: tuple[Codec, ...] = (OpenAIChat(), OpenAIResponses(), AnthropicMessages(
 SERVICES: tuple[Service, ...] = (OpenAIEmbeddings(), AnthropicTokens(), GeminiTokens(), GeminiModels(), ModelsList())
 
 
+@functools.lru_cache(maxsize=500)
 def codec_for(method: str, path: str) -> Codec | None:
     """The protocol that a request speaks, or None."""
     return next((codec for codec in CODECS if codec.matches(method, path)), None)

@@ -5,6 +5,7 @@ What wraps one of theirs, or has an HTTP library below it that is intercepted, e
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -36,11 +37,12 @@ def _sync_handler(lib: ModuleType, original: Original) -> Original:
         request.read()
         answer = respx_routes.sync_answer(lib, request)
         if answer is None:
-            route = _route(lib, desk, request, transport)
+            path = request.url.path
+            route = _route(lib, desk, request, path, transport)
             if callable(route):
                 release = _thread_slot(lib, desk, request, transport)
                 try:
-                    return respond(lib, request, route(_wire(request)), desk.sleep, release)
+                    return respond(lib, request, route(_wire(request, path)), desk.sleep, release)
                 except BaseException:
                     release()
                     raise
@@ -61,11 +63,12 @@ def _async_handler(lib: ModuleType, original: AsyncOriginal) -> AsyncOriginal:
         await request.aread()
         answer = await respx_routes.async_answer(lib, request)
         if answer is None:
-            route = _route(lib, desk, request, transport)
+            path = request.url.path
+            route = _route(lib, desk, request, path, transport)
             if callable(route):
                 release = await _task_slot(lib, desk, request, transport)
                 try:
-                    return await arespond(lib, request, route(_wire(request)), release)
+                    return await arespond(lib, request, route(_wire(request, path)), release)
                 except BaseException:
                     release()
                     raise
@@ -78,13 +81,13 @@ def _async_handler(lib: ModuleType, original: AsyncOriginal) -> AsyncOriginal:
     return handle_async_request
 
 
-def _route(lib: ModuleType, desk: Desk, request: Any, transport: Any) -> Route | Any:
+def _route(lib: ModuleType, desk: Desk, request: Any, path: str, transport: Any) -> Route | Any:
     """Who answers for the model, or a response, or PASS_THROUGH. Raises the library's ConnectError for none of them."""
     url = request.url
     if desk.goes_through(url.host, url.port):
         return respx_routes.PASS_THROUGH
     local = is_loopback(url.host) or _stays_here(transport)
-    route = desk.route(request.method, url.path, local=local)
+    route = desk.route(request.method, path, local=local)
     if route is not None:
         return route
     mocked = respx_routes.default_answer(lib, request)
@@ -97,11 +100,15 @@ def _route(lib: ModuleType, desk: Desk, request: Any, transport: Any) -> Route |
     raise lib.ConnectError(detail, request=request)
 
 
-def _wire(request: Any) -> WireRequest:
-    url = request.url
-    # The library looks through all of them for each that is asked for.
-    headers = {name.lower().decode("ascii"): value.decode("latin-1") for name, value in request.headers.raw}
-    return WireRequest(request.method, url.path, headers, request.content, url.query.decode("ascii"))
+@functools.lru_cache(maxsize=500)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+def _wire(request: Any, path: str) -> WireRequest:
+    # The library looks through all headers for each that is asked for, and unquotes the path each time.
+    headers = {_lower(name): value.decode("latin-1") for name, value in request.headers.raw}
+    return WireRequest(request.method, path, headers, request.content, request.url.query.decode("ascii"))
 
 
 def _stays_here(transport: Any) -> bool:
