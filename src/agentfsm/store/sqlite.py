@@ -124,7 +124,7 @@ class SQLiteStore:
         return [rows.incident(row) for row in await self._rows(_INCIDENTS, limit)]
 
     async def close(self) -> None:
-        """Close the file and end both threads. Safe to call twice."""
+        """Let what is under way end, close the file and end both threads. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -133,6 +133,8 @@ class SQLiteStore:
         await loop.run_in_executor(self._writer, self._drop_writer)
         self._reader.shutdown()
         self._writer.shutdown()
+        self._drop_reader()  # what had begun before may have opened them anew
+        self._drop_writer()
 
     def _together(self, db: sqlite3.Connection, changes: Sequence[Commit]) -> Sequence[Receipt] | None:
         return sqlite_fused.write_all(db, changes, self._schema)
@@ -148,13 +150,21 @@ class SQLiteStore:
 
     async def _rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
         self._check_open()
-        loop = asyncio.get_running_loop()
         try:
-            if self._read_connection is None and not await loop.run_in_executor(self._reader, self._open_reader):
-                await loop.run_in_executor(self._writer, self._write_db)  # makes the file and its tables
+            if self._read_connection is None and not await self._on(self._reader, self._open_reader):
+                await self._on(self._writer, self._write_db)  # makes the file and its tables
             return await self._reads.add(lambda db: db.execute(query, given).fetchall())
         except REFUSALS as error:
             raise store_error(self._path, error) from error
+
+    async def _on(self, thread: ThreadPoolExecutor, act: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            doing = loop.run_in_executor(thread, act)
+        except RuntimeError:  # another thread has closed the store meanwhile
+            self._check_open()
+            raise
+        return await doing
 
     def _open_reader(self) -> bool:
         """Open what there is; return whether there is something, for a reader only has what a writer has made."""

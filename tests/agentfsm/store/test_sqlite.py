@@ -305,3 +305,41 @@ def test_a_connection_that_cannot_be_made_ready_is_not_left_open(store, monkeypa
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
     assert store.put() == 1
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["file", "none"])
+def test_a_store_that_is_closed_while_it_reads_and_writes_leaves_no_connection_open(path, task, made):
+    async def main():
+        store = SQLiteStore(path)
+        if made:
+            await store.commit(Commit("x", task, 1.0))
+        works = (store.load("r1"), store.steps("r1"), *(store.commit(change) for change in many(task, names="s")))
+        jobs = [asyncio.ensure_future(work) for work in works]
+        await asyncio.sleep(0)
+        await store.close()
+        return store, await asyncio.gather(*jobs)
+
+    store, told = asyncio.run(main())
+    assert told[2:] == [Receipt(1)] * 20
+    assert (store._read_connection, store._write_connection) == (None, None)
+
+
+def test_what_another_thread_closes_in_the_middle_of_a_read_says_so(path):
+    async def main():
+        store = SQLiteStore(path)
+        await store.controls()
+        real = store._reader.submit
+
+        def closed_first(*given):
+            store._reader.submit = real
+            closing = threading.Thread(target=lambda: asyncio.run(store.close()))
+            closing.start()
+            closing.join(20)
+            return real(*given)
+
+        store._reader.submit = closed_first
+        with pytest.raises(StoreError) as refused:
+            await store.load("r1")
+        return refused.value.code
+
+    assert asyncio.run(main()) == "store_closed"
