@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from agentfsm.errors import StoreError
 from agentfsm.records import Commit, Control, Inbound, Incident, Receipt, Step, Task
-from agentfsm.store import claiming, queries, rows, sqlite_fused, usual, writes
-from agentfsm.store.batch import Batches
-from agentfsm.store.opening import open_reader, open_writer
+from agentfsm.store import claiming, queries, rows, usual, writes
 from agentfsm.store.queries import of_workflow
 from agentfsm.store.schema import Schema
-from agentfsm.store.sqlite_errors import REFUSALS, store_error
-from agentfsm.store.units import Unit, Units
-
-T = TypeVar("T")
+from agentfsm.store.sqlite_file import SQLiteFile
 
 
 def _text(query: str) -> str:
@@ -53,160 +44,69 @@ class SQLiteStore:
         schema: Schema | None = None,
         read_only: bool = False,
     ) -> None:
-        self._path = Path(path)
-        self._busy_s = busy_s
         self._schema = schema or Schema()
-        self._read_only = read_only
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-store")
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentfsm-reader")
-        self._batches = Batches(self._writer, self._write_db, self._drop_writer, self._together)
-        self._reads = Units(self._reader, self._read)
-        self._write_connection: sqlite3.Connection | None = None
-        self._read_connection: sqlite3.Connection | None = None
-        self._closed = False
+        self._file = SQLiteFile(Path(path), busy_s=busy_s, schema=self._schema, read_only=read_only)
 
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
         schema = self._schema
-        return await self._write(lambda db: writes.write(db, change, schema), change if usual.fits(change) else None)
+        return await self._file.write(
+            lambda db: writes.write(db, change, schema), change if usual.fits(change) else None
+        )
 
     async def load(self, request_id: str) -> Task | None:
         """Return the task, or None."""
-        found = await self._rows(_LOAD, request_id)
+        found = await self._file.rows(_LOAD, request_id)
         return rows.task(found[0], self._schema) if found else None
 
     async def steps(self, request_id: str) -> list[Step]:
         """Return every attempt of every step, in order."""
-        return [rows.step(row) for row in await self._rows(_STEPS, request_id)]
+        return [rows.step(row) for row in await self._file.rows(_STEPS, request_id)]
 
     async def event(self, source: str, event_id: str) -> Inbound | None:
         """Return the event of that source and id, or None."""
-        found = await self._rows(_EVENT, source, event_id)
+        found = await self._file.rows(_EVENT, source, event_id)
         return rows.event(found[0]) if found else None
 
     async def inbox(self, request_id: str) -> list[Inbound]:
         """Return the events that are held for a wait to come, as they arrived."""
-        return [rows.event(row) for row in await self._rows(_HELD, request_id)]
+        return [rows.event(row) for row in await self._file.rows(_HELD, request_id)]
 
     async def audit(self, request_id: str) -> list[dict[str, Any]]:
         """Return the audit entries, in order, each with `version` and `at`; those of controls under ''."""
-        return [entry for row in await self._rows(_AUDIT, request_id) for entry in rows.audit(row)]
+        return [entry for row in await self._file.rows(_AUDIT, request_id) for entry in rows.audit(row)]
 
     async def claim(self, owner: str, labels: Sequence[str], now: float, lease_s: float, limit: int) -> list[Task]:
         """Take up to `limit` tasks that have something to do and nobody is at; see `ports.Store`."""
         given = (owner, tuple(labels), now, lease_s, limit, self._schema.version)
-        return rows.readable(await self._write(lambda db: claiming.claim(db, *given)), self._schema)
+        return rows.readable(await self._file.write(lambda db: claiming.claim(db, *given)), self._schema)
 
     async def request_cancel(self, request_id: str) -> bool:
         """Ask that the task be cancelled; return whether it was still under way."""
-        return await self._write(lambda db: db.execute(_CANCEL, (request_id,)).rowcount == 1)
+        return await self._file.write(lambda db: db.execute(_CANCEL, (request_id,)).rowcount == 1)
 
     async def controls(self) -> tuple[int, dict[str, Control]]:
         """Return the number of the last change, and every control by its key."""
-        last = await self._rows(_LAST_CHANGE)  # first: what changes in between is read anew, never missed
-        return last[0][0], rows.controls(await self._rows(_CONTROLS))
+        last = await self._file.rows(_LAST_CHANGE)  # first: what changes in between is read anew, never missed
+        return last[0][0], rows.controls(await self._file.rows(_CONTROLS))
 
     async def set_control(self, key: str, value: Any, at: float, *, expected: int | None = None) -> int:
         """Write a control and an audit row of it; return its new version. Raise Conflict; see `ports.Store`."""
-        return await self._write(lambda db: writes.set_control(db, Control(key, value), at, expected))
+        return await self._file.write(lambda db: writes.set_control(db, Control(key, value), at, expected))
 
     async def tasks(self, *, state: str | None = None, label: str | None = None, limit: int = 50) -> list[Task]:
         """Return tasks, the last changed first."""
         query, given = queries.tasks(state=state, label=label, limit=limit)
-        return [rows.task(row, self._schema) for row in await self._rows(_text(query), *given)]
+        return [rows.task(row, self._schema) for row in await self._file.rows(_text(query), *given)]
 
     async def outcomes(self, name: str) -> dict[str, dict[str, int]]:
         """Return how often live tasks of a workflow ended how, by label."""
-        return rows.outcomes(await self._rows(_OUTCOMES, *of_workflow(name)))
+        return rows.outcomes(await self._file.rows(_OUTCOMES, *of_workflow(name)))
 
     async def incidents(self, *, limit: int = 100) -> list[Incident]:
         """Return incidents, the last first."""
-        return [rows.incident(row) for row in await self._rows(_INCIDENTS, limit)]
+        return [rows.incident(row) for row in await self._file.rows(_INCIDENTS, limit)]
 
     async def close(self) -> None:
         """Let what is under way end, close the file and end both threads. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._reader, self._drop_reader)
-        await loop.run_in_executor(self._writer, self._drop_writer)
-        self._reader.shutdown()
-        self._writer.shutdown()
-        self._drop_reader()  # what had begun before may have opened them anew
-        self._drop_writer()
-
-    def _together(self, db: sqlite3.Connection, changes: Sequence[Commit]) -> Sequence[Receipt] | None:
-        return sqlite_fused.write_all(db, changes, self._schema)
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T], change: Commit | None = None) -> T:
-        self._check_open()
-        if self._read_only:
-            raise StoreError(f"{self._path} is open for reading only; nothing was written", code="read_only")
-        try:
-            return await self._batches.write(work, change)
-        except REFUSALS as error:
-            raise store_error(self._path, error) from error
-
-    async def _rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
-        self._check_open()
-        try:
-            if self._read_connection is None and not await self._on(self._reader, self._open_reader):
-                await self._on(self._writer, self._write_db)  # makes the file and its tables
-            return await self._reads.add(lambda db: db.execute(query, given).fetchall())
-        except REFUSALS as error:
-            raise store_error(self._path, error) from error
-
-    async def _on(self, thread: ThreadPoolExecutor, act: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            doing = loop.run_in_executor(thread, act)
-        except RuntimeError:  # another thread has closed the store meanwhile
-            self._check_open()
-            raise
-        return await doing
-
-    def _open_reader(self) -> bool:
-        """Open what there is; return whether there is something, for a reader only has what a writer has made."""
-        try:
-            self._read_connection = self._read_connection or open_reader(self._path, self._busy_s, self._schema)
-        except (sqlite3.OperationalError, StoreError) as error:
-            code = error.code if isinstance(error, StoreError) else store_error(self._path, error).code
-            if self._read_only or code not in {"cannot_open", "old_schema"}:
-                raise
-            return False
-        return True
-
-    def _read(self, units: list[Unit]) -> None:
-        if self._read_connection is None:
-            self._read_connection = open_reader(self._path, self._busy_s, self._schema)
-        for unit in units:
-            try:
-                unit.result = unit.work(self._read_connection)
-            except REFUSALS as error:
-                unit.error = error
-
-    def _write_db(self) -> sqlite3.Connection:
-        if self._write_connection is None:
-            db = open_writer(self._path, self._busy_s, self._schema)
-            try:
-                sqlite_fused.prepare(db)
-            except BaseException:
-                db.close()
-                raise
-            self._write_connection = db
-        return self._write_connection
-
-    def _drop_reader(self) -> None:
-        if self._read_connection is not None:
-            self._read_connection.close()
-            self._read_connection = None
-
-    def _drop_writer(self) -> None:
-        if self._write_connection is not None:
-            self._write_connection.close()
-            self._write_connection = None
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed", code="store_closed")
+        await self._file.close()

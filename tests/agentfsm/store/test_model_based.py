@@ -216,7 +216,7 @@ async def busy(store):
             entered.set()
             leave.wait()
 
-        job = asyncio.ensure_future(store._batches.write(hold))
+        job = asyncio.ensure_future(store._file._batches.write(hold))
         await asyncio.to_thread(entered.wait)
         yield
         leave.set()

@@ -26,7 +26,7 @@ def store(path, opened):
 
 def writer(store, work):
     """Do something on the writer's own connection."""
-    return store.run(store.inner._batches.write(work))
+    return store.run(store.inner._file._batches.write(work))
 
 
 def test_stores_that_open_one_fresh_file_at_once_all_work(path, task):
@@ -121,11 +121,11 @@ def test_a_read_only_file_is_read_and_never_written(store, path, opened):
 def test_a_connection_that_cannot_write_is_a_typed_error(store):
     store.put()
     writer(store, lambda db: None)
-    store.inner._write_connection.execute("PRAGMA query_only = 1")
+    store.inner._file._write_connection.execute("PRAGMA query_only = 1")
     with pytest.raises(StoreError) as refused:
         store.put(1)
     assert refused.value.code == "read_only"
-    store.inner._write_connection.execute("PRAGMA query_only = 0")
+    store.inner._file._write_connection.execute("PRAGMA query_only = 0")
     assert store.put(1) == 2
 
 
@@ -180,7 +180,7 @@ def test_a_reader_is_never_held_up_by_the_writer(store, task):
     entered, go_on = threading.Event(), threading.Event()
 
     async def main():
-        writing = asyncio.ensure_future(store.inner._write(lambda _db: (entered.set(), go_on.wait(20))))
+        writing = asyncio.ensure_future(store.inner._file.write(lambda _db: (entered.set(), go_on.wait(20))))
         await asyncio.to_thread(entered.wait, 20)
         found = await store.inner.load("r1")
         assert not writing.done()
@@ -229,7 +229,7 @@ def together(store, changes):
         go_on.wait(20)
 
     async def main():
-        first = asyncio.ensure_future(store.inner._batches.write(ahead))
+        first = asyncio.ensure_future(store.inner._file._batches.write(ahead))
         await asyncio.to_thread(entered.wait, 20)
         jobs = [asyncio.ensure_future(store.inner.commit(change)) for change in changes]
         await asyncio.sleep(0)
@@ -251,7 +251,7 @@ def test_many_wait_for_another_process_no_longer_than_one_does(store, path, task
     store.opened.append(store.inner)
     assert together(store, many(task)) == [Receipt(1)] * 20
     other, said = sqlite3.connect(path, isolation_level=None), []
-    store.inner._write_connection.set_trace_callback(said.append)
+    store.inner._file._write_connection.set_trace_callback(said.append)
     other.execute("BEGIN IMMEDIATE")
     told = store.run(at_once(store.inner, many(task, 1)))
     assert {(error.code, error.passing) for error in told} == {("locked", True)}
@@ -283,11 +283,11 @@ def test_many_that_cannot_be_written_are_told_why_and_nothing_of_them_is(store, 
     store.put()
     before = store.whole()
     fresh = many(replace(task, text="x" * 3000), names="s")
-    store.inner._write_connection.execute(f"PRAGMA {broken}").fetchall()
+    store.inner._file._write_connection.execute(f"PRAGMA {broken}").fetchall()
     told = store.run(at_once(store.inner, fresh))
     assert {error.code for error in told} == {code}
     assert store.whole() == before
-    store.inner._write_connection.execute(f"PRAGMA {healed}").fetchall()
+    store.inner._file._write_connection.execute(f"PRAGMA {healed}").fetchall()
     assert together(store, fresh) == [Receipt(1)] * 20
 
 
@@ -321,23 +321,23 @@ def test_a_store_that_is_closed_while_it_reads_and_writes_leaves_no_connection_o
 
     store, told = asyncio.run(main())
     assert told[2:] == [Receipt(1)] * 20
-    assert (store._read_connection, store._write_connection) == (None, None)
+    assert (store._file._read_connection, store._file._write_connection) == (None, None)
 
 
 def test_what_another_thread_closes_in_the_middle_of_a_read_says_so(path):
     async def main():
         store = SQLiteStore(path)
         await store.controls()
-        real = store._reader.submit
+        real = store._file._reader.submit
 
         def closed_first(*given):
-            store._reader.submit = real
+            store._file._reader.submit = real
             closing = threading.Thread(target=lambda: asyncio.run(store.close()))
             closing.start()
             closing.join(20)
             return real(*given)
 
-        store._reader.submit = closed_first
+        store._file._reader.submit = closed_first
         with pytest.raises(StoreError) as refused:
             await store.load("r1")
         return refused.value.code
