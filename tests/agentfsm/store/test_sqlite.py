@@ -328,6 +328,7 @@ def test_what_another_thread_closes_in_the_middle_of_a_read_says_so(path):
     async def main():
         store = SQLiteStore(path)
         await store.controls()
+        await asyncio.get_running_loop().run_in_executor(store._file._reader, int)  # its thread has nothing left to do
         real = store._file._reader.submit
 
         def closed_first(*given):
