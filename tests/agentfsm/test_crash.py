@@ -94,6 +94,6 @@ def test_a_resume_under_another_version_of_the_prompt_is_refused(world, killed):
     store = world.store.inner
     task = asyncio.run(store.load("r1"))
     assert task.version == 1
-    asyncio.run(store._write(lambda db: db.execute("UPDATE agent_steps SET input_hash = 'other'")))
+    asyncio.run(store._file.write(lambda db: db.execute("UPDATE agent_steps SET input_hash = 'other'")))
     with pytest.raises(Exception, match="opened with another request"):
         world.run()

@@ -18,7 +18,7 @@ def own(world, owner, left_s=30.0):
     """Leave the task to an owner."""
     until = world.clock.now + left_s
     query = "UPDATE task SET owner = ?, lease_until = ?"
-    asyncio.run(world.store.inner._write(lambda db: db.execute(query, (owner, until))))
+    asyncio.run(world.store.inner._file.write(lambda db: db.execute(query, (owner, until))))
 
 
 def died(world, killed, point=(3, "after")):

@@ -12,7 +12,7 @@ def rows(bank):
     """The stored events from outside, with the reason why they are not applied."""
     query = "SELECT event_id, kind, reason FROM event WHERE source IN ('signing', 'user') ORDER BY rowid"
     found: list[tuple[str, str, str | None]] = asyncio.run(
-        bank.world.store._write(lambda db: [tuple(row) for row in db.execute(query)])
+        bank.world.store._file.write(lambda db: [tuple(row) for row in db.execute(query)])
     )
     return found
 
