@@ -60,8 +60,8 @@ class ModelRequest:
         return self.codec.history(self.data)
 
     @cached_property
-    def counted(self) -> dict[int, tuple[Turn, Turn]]:
-        """Turns that were said to this request, by identity, and each with its usage: `wire.counted` fills it."""
+    def counted(self) -> dict[Turn, Turn]:
+        """Turns that were said to this request, each with its usage: `wire.counted` fills it."""
         return {}
 
     @cached_property

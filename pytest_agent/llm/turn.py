@@ -58,6 +58,10 @@ class Turn:
     refusal: str | None = None
     pace: Pace | None = None
 
+    def __post_init__(self) -> None:
+        if type(self.calls) is not tuple:  # a list says the same, but what is remembered by a turn needs its hash
+            object.__setattr__(self, "calls", tuple(self.calls))
+
     @property
     def stop_reason(self) -> Stop:
         """The reason, where none is given the one that fits."""

@@ -78,13 +78,13 @@ def counted(turn: Turn, request: ModelRequest) -> Turn:
     """The same turn with its usage filled in: what `usage_of` gives where it says none."""
     if turn.usage is not None:
         return turn
-    known = request.counted.get(id(turn))
-    if known is not None and known[0] is turn:
-        return known[1]
+    known = request.counted.get(turn)
+    if known is not None:
+        return known
     usage = usage_of(turn, request)
     made = Turn(turn.text, turn.calls, turn.stop, usage, turn.reasoning, turn.refusal, turn.pace)
     if len(request.counted) < MOST_COUNTED:
-        request.counted[id(turn)] = turn, made
+        request.counted[turn] = made
     return made
 
 

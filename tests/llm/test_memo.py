@@ -74,3 +74,13 @@ def test_it_forgets(monkeypatch):
         known.decode(wire(path, {**data, "seed": seed}))
     assert known.decode(wire(path, data)) is not first
     assert len(known._known) == 3
+
+
+def test_a_turn_whose_calls_are_a_list_says_the_same():
+    known = Remembering(OPENAI)
+    path, data = ASKED[0][1:]
+    request = known.decode(wire(path, data))
+    listed, said = Turn(calls=[call("lookup", id=7)]), Turn(calls=(call("lookup", id=7),))
+    assert [request.codec.encode(listed, request, n) for n in (1, 2, 3)] == [
+        request.codec.encode(said, request, n) for n in (1, 2, 3)
+    ]
