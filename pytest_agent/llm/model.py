@@ -15,8 +15,7 @@ from pytest_agent.llm import closest
 from pytest_agent.llm.conversations import speaking_as
 from pytest_agent.llm.pace import Pace
 from pytest_agent.llm.prices import Prices, shipped
-from pytest_agent.llm.record import Delivery as Delivery
-from pytest_agent.llm.record import requested
+from pytest_agent.llm.record import Delivery, requested
 from pytest_agent.llm.refused import refused
 from pytest_agent.llm.reply import Reply
 from pytest_agent.llm.request import BadRequest, Codec, ModelRequest, Service, WireRequest

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 from pytest_agent.errors import UnansweredCall
 from pytest_agent.guard import is_loopback, unanswered
 from pytest_agent.llm.memo import Remembering
-from pytest_agent.llm.model import Delivery, ScriptedModel
+from pytest_agent.llm.model import ScriptedModel
 from pytest_agent.llm.protocols import CODECS, codec_for, service_for
+from pytest_agent.llm.record import Delivery
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import Codec, Service, WireRequest
 from pytest_agent.trace import Trace, Unanswered

@@ -7,8 +7,8 @@ from functools import cache
 from typing import NamedTuple
 
 from agentfsm.store.rows import INCIDENT, STEP, STEP_ENDS, TASK_MOVES, TASK_NEW
+from agentfsm.store.usual import SYSTEM
 
-_SYSTEM = ("schema_version", "readable_by", "version", "updated_at")
 _EVENT = ("source", "event_id", "request_id", "kind", "payload", "received_at", "applied_version", "reason")
 _AUDIT = ("request_id", "version", "at", "data")
 _INT = {"step_id", "attempt", "undoes", "stands_in_for", "tool_version", "version", "applied_version"}
@@ -75,12 +75,12 @@ def _moved(task: str, mark: _Marks) -> str:
     if task == "note":
         return "SELECT false AS cancel"
     if task == "start":
-        names = (*TASK_NEW, *_SYSTEM)
+        names = (*TASK_NEW, *SYSTEM)
         values = ", ".join(mark.next() for _ in names)
         rest = "ON CONFLICT DO NOTHING RETURNING false AS cancel"
         return f"INSERT INTO task ({', '.join(names)}) VALUES ({values}) {rest}"
     return (
-        f"UPDATE task SET {mark.set((*TASK_MOVES, *_SYSTEM))} WHERE request_id = {mark.next()} "
+        f"UPDATE task SET {mark.set((*TASK_MOVES, *SYSTEM))} WHERE request_id = {mark.next()} "
         f"AND version = {mark.next()} AND fence = {mark.next()} RETURNING cancel_requested AS cancel"
     )
 

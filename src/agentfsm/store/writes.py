@@ -11,6 +11,7 @@ from agentfsm.store import refusals, rows
 from agentfsm.store.packing import pack, pack_control, plain
 from agentfsm.store.rows import INCIDENT, STEP, STEP_ENDS, TASK_MOVES, TASK_NEW
 from agentfsm.store.schema import Schema
+from agentfsm.store.usual import SYSTEM
 
 
 def _insert(table: str, names: tuple[str, ...]) -> str:
@@ -21,10 +22,9 @@ def _set(names: tuple[str, ...]) -> str:
     return ", ".join(f"{name} = ?" for name in names)
 
 
-_SYSTEM = ("schema_version", "readable_by", "version", "updated_at")
 _LAST_CHANGE = "(SELECT value FROM meta WHERE key = 'controls')"
-_START = f"{_insert('task', (*TASK_NEW, *_SYSTEM))} ON CONFLICT DO NOTHING"
-_MOVE = f"UPDATE task SET {_set((*TASK_MOVES, *_SYSTEM))} WHERE request_id = ? AND version = ? AND fence = ?"
+_START = f"{_insert('task', (*TASK_NEW, *SYSTEM))} ON CONFLICT DO NOTHING"
+_MOVE = f"UPDATE task SET {_set((*TASK_MOVES, *SYSTEM))} WHERE request_id = ? AND version = ? AND fence = ?"
 _ASKED = f"SELECT cancel_requested, {_LAST_CHANGE} FROM task WHERE request_id = ?"  # costs half of a RETURNING
 _FENCE = "SELECT fence FROM task WHERE request_id = ?"
 _FINISH = (
