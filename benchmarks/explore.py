@@ -93,13 +93,13 @@ class Bench:
         schedule = Schedule.parse("limit-just-used-up@llm#4")
 
         def explored() -> None:
-            state = exploration._probe(schedule)
+            state = exploration.subject._probe(schedule)
             if state.run is None or state.error is not None or not state.run.seams.faulted or state.run.llm.calls != 4:
                 raise RuntimeError(f"not the run that is to be measured: {state}")
 
         def clean() -> None:
             # As a session without --chaos has it: no fault, and a trace file of its own.
-            exploration._enter(Schedule(), probing=False)
+            exploration.subject._enter(Schedule(), probing=False)
             reports = runtestprotocol(plugin, log=False, nextitem=plugin.parent)  # type: ignore[arg-type]
             if any(report.failed for report in reports):
                 raise RuntimeError(str([report.longrepr for report in reports]))

@@ -33,6 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos", action="store_true", help="run tests marked with chaos under the catalogue of faults")
     group.addoption("--chaos-replay", metavar="SCHEDULE", help="run the chosen chaos tests under this one schedule")
     group.addoption("--chaos-seed", type=int, default=0, metavar="N", help="seed of all randomness (default: 0)")
+    group.addoption("--chaos-level", default="ci", metavar="LEVEL", help="smoke, ci or full: how far (default: ci)")
+    group.addoption("--chaos-time", type=float, metavar="S", help="end the search of each test after S seconds")
+    group.addoption("--chaos-runs", type=int, metavar="N", help="end the search of each test after N runs")
+    group.addoption("--chaos-shard", metavar="K/N", help="do the Kth of N parts of each search, such as 2/8")
+    group.addoption("--chaos-confirm", type=int, default=3, metavar="N", help="replays of a failure in a fresh process")
+    group.addoption("--chaos-supervised", action="store_true", help="run each schedule in a process that may die")
+    group.addoption("--chaos-memory", type=int, default=1024, metavar="MB", help="what such a process may add")
+    group.addoption("--chaos-save", metavar="FOLDER", help="write each failing schedule there, as a scenario")
+    group.addoption("--chaos-accept", metavar="REASON", help="add the failures to the file of known ones")
+    parser.addini("agent_known_failures", default="known_failures.yaml", help="the file of known failures")
     parser.addini("agent_scenarios", type="paths", default=[], help="folders whose YAML files are scenarios")
 
 

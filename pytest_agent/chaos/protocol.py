@@ -59,8 +59,13 @@ class _Protocol:
 
     def run(self) -> None:
         exploration = self._exploration
-        if not exploration.probe_clean():
-            exploration.conclude(Schedule(), self._nextitem)
+        try:
+            holds = exploration.probe_clean()
+        except PytestAgentError as error:
+            self._blame(error)
+            return
+        if not holds:
+            exploration.subject.conclude(Schedule(), self._nextitem)
         elif self._replay:
             self._replay_once()
         else:
@@ -72,7 +77,6 @@ class _Protocol:
         try:
             exploration.explore()
         except PytestAgentError as error:
-            # The test is to blame for what the search cannot work with, and not the session.
             found = error
         finally:
             # Before the last run: whatever becomes of it, and of this process, the search is on record.
@@ -80,11 +84,16 @@ class _Protocol:
             guess = exploration.complete and bool(failures) == (self._expected is not None)
             self._record(passed=guess)
         if found is not None:
-            exploration.conclude(Schedule(), self._nextitem, clean=lambda: found)
+            self._blame(found)
             return
         passed = self._conclude_broken(failures) if failures else self._conclude_held()
         if passed != guess:
             self._record(passed=passed)
+
+    def _blame(self, error: PytestAgentError) -> None:
+        """The test is to blame for what the search cannot work with, and not the session."""
+        self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: error)
+        self._record(passed=False)
 
     def _replay_once(self) -> None:
         schedule = _schedule(self._item.config)
@@ -101,7 +110,7 @@ class _Protocol:
             return error if self._state.skipped else None
 
         self._state.told = f"replayed under: {schedule}"
-        reports = self._exploration.conclude(schedule, self._nextitem, faulted=faulted)
+        reports = self._exploration.subject.conclude(schedule, self._nextitem, faulted=faulted)
         self._exploration.complete = True
         self._record(passed=_passed(reports))
 
@@ -114,7 +123,7 @@ class _Protocol:
                 "take expect_failure out of its mark"
             )
 
-        return _passed(self._exploration.conclude(Schedule(), self._nextitem, clean=clean))
+        return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
 
     def _conclude_broken(self, failures: list[Verdict]) -> bool:
         first = failures[0]
@@ -131,7 +140,8 @@ class _Protocol:
             return self._broken(failures, error) if ids else None
 
         self._state.told = self._text(failures)
-        return _passed(self._exploration.conclude(Schedule.parse(first.schedule), self._nextitem, faulted=faulted))
+        subject, schedule = self._exploration.subject, Schedule.parse(first.schedule)
+        return _passed(subject.conclude(schedule, self._nextitem, faulted=faulted))
 
     def _broken(self, failures: list[Verdict], error: BaseException | None) -> BaseException:
         """The test's own assertion with its locals where that failed; else what an invariant has to say."""

@@ -324,7 +324,7 @@ def test_an_error_of_the_search_itself_fails_the_test_alone(
     def refuse(*args: object) -> None:
         raise UsageError("site 'x' is not of the form of a site")
 
-    monkeypatch.setattr("pytest_agent.chaos.explore.list_sites", refuse)
+    monkeypatch.setattr("pytest_agent.chaos.search.observed.list_sites", refuse)
     project.makepyfile(
         HEAD
         + """

@@ -1,0 +1,54 @@
+"""What the command line asks of the search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_agent.chaos.search.bounds import Bounds, Shard, parse_level
+from pytest_agent.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """The options of one session.
+
+    `confirm`: so many replays of each failure in a fresh process, 0 for none. `supervised`: runs are in a child process
+    that may die, `memory_mb` its limit. `save`: the folder into which failures are written as scenarios. `accept`: the
+    reason with which all new failures become known ones.
+    """
+
+    bounds: Bounds
+    seed: int
+    confirm: int
+    supervised: bool
+    memory_mb: int
+    save: Path | None
+    accept: str | None
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> SearchOptions:
+        """Read them. Raises UsageError that names the option."""
+        level = parse_level(config.getoption("chaos_level"))
+        shard = config.getoption("chaos_shard")
+        time_s, runs = config.getoption("chaos_time"), config.getoption("chaos_runs")
+        if time_s is not None and not (time_s > 0 and math.isfinite(time_s)):
+            raise UsageError(f"--chaos-time: {time_s:g} is no time to search; give seconds above 0")
+        if runs is not None and runs < 1:
+            raise UsageError(f"--chaos-runs: {runs} is no number of runs; give 1 or more")
+        confirm = config.getoption("chaos_confirm")
+        if confirm < 0:
+            raise UsageError(f"--chaos-confirm: {confirm} is no number of replays; give 0 for none")
+        save = config.getoption("chaos_save")
+        return cls(
+            bounds=Bounds(level, time_s, runs, Shard.parse(shard) if shard else Shard()),
+            seed=int(config.getoption("chaos_seed")),
+            confirm=confirm,
+            supervised=bool(config.getoption("chaos_supervised")),
+            memory_mb=int(config.getoption("chaos_memory")),
+            save=config.invocation_params.dir / save if save else None,
+            accept=config.getoption("chaos_accept"),
+        )

@@ -1,0 +1,59 @@
+"""How far a search goes: its level, its limits, and its share of a search that is divided."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+from pytest_agent.errors import UsageError, did_you_mean
+
+Level = Literal["smoke", "ci", "full"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+LANES = 8
+"""Into so many parts every search is divided, whoever runs them, so that the result does not depend on who does."""
+
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `number` of `of`, counted from 1."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `2/8`. Raises UsageError."""
+        match = _SHARD.fullmatch(text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= LANES:
+            raise UsageError(f"{text!r} is no part of a search; expected K/N with 1 <= K <= N <= {LANES}, such as 2/8")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole search."""
+        return self.of == 1
+
+    def has(self, lane: int) -> bool:
+        """Whether this lane, counted from 0, is of this part."""
+        return lane % self.of == self.number - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`time_s`: real seconds for one test. `runs`: runs of one test. None: as the level has it."""
+
+    level: Level = "ci"
+    time_s: float | None = None
+    runs: int | None = None
+    shard: Shard = Shard()
+
+
+def parse_level(text: str) -> Level:
+    """Read a level. Raises UsageError with the nearest name."""
+    for level in LEVELS:
+        if text == level:
+            return level
+    raise UsageError(f"unknown level {text!r}; expected smoke, ci or full.{did_you_mean(text, LEVELS)}")
