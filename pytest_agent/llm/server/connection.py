@@ -52,7 +52,6 @@ class Connection(asyncio.BufferedProtocol):
         self._sending: Sending | None = None
         self._refused = self._closing = self._held = False
         self.writable = True
-        self._reading = False
         self._port = 0
         self._fd = -1
         self.deadline = 0.0
@@ -79,22 +78,16 @@ class Connection(asyncio.BufferedProtocol):
             sending.stop()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read into; from here on there is work."""
+        """Where to read into."""
         del sizehint
-        self._reading = True
         return self._engine.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much was read."""
-        self._read(self._engine.buffer[:nbytes])
-        self._reading = False
-
-    def _read(self, data: memoryview) -> None:
-        """Some bytes of a request, or of several."""
+        """So much was read: some bytes of a request, or of several."""
         if self._refused or self._closing:  # it is let finish, so that it comes to read the answer
             return
         reader = self._reader
-        reader.feed(data)
+        reader.feed(self._engine.buffer[:nbytes])
         if reader.arrived:
             self._waiting.extend(reader.arrived)
             reader.arrived.clear()
@@ -112,7 +105,6 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client sends no more. What it asked for before is answered, if that is at once, and that is the end."""
         self._closing = True
-        self._reading = False
         return self._sending is not None and self._sending.is_quick
 
     def pause_writing(self) -> None:
@@ -139,12 +131,12 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the client waits for something. Any thread may ask."""
-        return self._reading or self.busy or self._reader.partial
+        """Whether the client waits for something. Any thread may ask, while the loop waits."""
+        return self.busy or self._reader.partial or self.transport.get_write_buffer_size() > 0
 
     @property
     def has_unread(self) -> bool:
-        """Whether the client has sent something that was not read yet. Any thread may ask."""
+        """Whether the client has sent something that was not read yet. Any thread may ask, while the loop waits."""
         return is_readable(self._fd)
 
     def finish(self) -> None:

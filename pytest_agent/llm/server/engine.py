@@ -8,8 +8,10 @@ import logging
 import socket
 from typing import Any
 
+from pytest_agent.errors import UsageError
 from pytest_agent.llm.server.connection import Application, Connection
 from pytest_agent.llm.server.limits import Limits
+from pytest_agent.llm.server.selector import SeenSelector
 
 BACKLOG = 4096
 READ_AT_ONCE = 64 * 1024
@@ -20,9 +22,17 @@ class Engine:
     """Serves an application. All of it runs in the thread of its loop.
 
     `coalesce` puts those events of a stream together that have no time between them; else each is sent by itself.
+    `selector`: the loop's, where other threads ask whether a client `is_at_rest`.
     """
 
-    def __init__(self, app: Application, *, limits: Limits | None = None, coalesce: bool = False) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        limits: Limits | None = None,
+        coalesce: bool = False,
+        selector: SeenSelector | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.coalesce = coalesce
         self.connections: set[Connection] = set()
@@ -31,6 +41,7 @@ class Engine:
         self._by_port: dict[int, Connection] = {}
         self._app = app
         self._limits = limits or Limits()
+        self._selector = selector
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._all_gone: asyncio.Event | None = None
@@ -67,11 +78,20 @@ class Engine:
         return cut
 
     def is_at_rest(self, port: int) -> bool:
-        """Whether the client at this port has sent nothing that is still to be read or answered. Any thread may ask."""
-        connection = self._by_port.get(port)
-        if connection is None or connection.is_at_work or connection.has_unread:
+        """Whether all that the client at this port has sent is read and answered, and it has all of that.
+
+        Any thread may ask. Never while the loop runs: what it has begun (an answer half made, a connection that closes
+        only in its next round) may look finished. Never of a connection that has ended, whose end its client is about
+        to see, or that was not accepted yet. Raises UsageError where the engine has no selector.
+        """
+        if self._selector is None:
+            raise UsageError("who asks whether a client is at rest gives the engine the selector of its loop")
+        turn = self._selector.waits_since
+        if turn is None:
             return False
-        return not connection.is_at_work  # what was read between the two looks
+        connection = self._by_port.get(port)
+        at_work = connection is None or connection.is_at_work or connection.has_unread
+        return not at_work and self._selector.waits_since == turn
 
     def came(self, connection: Connection, port: int) -> None:
         """A client has connected from this port."""

@@ -14,6 +14,7 @@ from pytest_agent.llm.server.control import Control
 from pytest_agent.llm.server.engine import Engine
 from pytest_agent.llm.server.journal import Entry, Journal
 from pytest_agent.llm.server.limits import Limits
+from pytest_agent.llm.server.selector import SeenSelector
 from pytest_agent.llm.turn import Said
 from pytest_agent.trace import Trace
 
@@ -113,10 +114,11 @@ class LlmServer:
         thread, loop, engine = self._thread, self._loop, self._engine
         if thread is None or loop is None or engine is None:
             return
-        self._thread = self._loop = self._engine = None
+        self._thread = self._loop = None
         asyncio.run_coroutine_threadsafe(engine.stop(drain_s), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        self._engine = None
 
     def is_at_rest(self, port: int) -> bool:
         """Whether the client at this port waits for nothing. Any thread may ask; see `Clock.know_peer`."""
@@ -132,10 +134,11 @@ class LlmServer:
 
     def _run(self, begun: threading.Event, failures: list[BaseException]) -> None:
         # Not `asyncio.new_event_loop()`: inside a test that is a loop of virtual time.
-        loop = asyncio.SelectorEventLoop()
+        selector = SeenSelector()
+        loop = asyncio.SelectorEventLoop(selector)
 
         async def begin() -> None:
-            self._engine = Engine(self._app, limits=self._limits, coalesce=self._coalesce)
+            self._engine = Engine(self._app, limits=self._limits, coalesce=self._coalesce, selector=selector)
             self._port = await self._engine.start(HOST, 0)
 
         try:
