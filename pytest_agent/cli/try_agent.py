@@ -5,14 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_agent.errors import UsageError
 
+if TYPE_CHECKING:
+    from pytest_agent.trial.session import Trial
+
 OK, FAILED, NO_VERDICT, INTERRUPTED = 0, 1, 4, 130
 LEVELS = ("smoke", "ci", "full")
+
+# No file of the project configures this session, and no plugin but ours is in it: only the agent is.
+_ALONE = (
+    *("-p", "pytest_agent.plugin", "-p", "pytest_agent.trial.plugin", "-p", "no:cacheprovider", "-p", "no:warnings"),
+    *("-c", os.devnull, "--noconftest", "--tb=short", "-rN"),
+)
 
 
 def add(commands: Any) -> None:
@@ -47,9 +57,12 @@ def _try(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         raise UsageError(f"--faults: {error}") from None
     # As `python -m` has it, and with nothing left behind but the results.
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - sys.path takes text
+    sys.path.insert(0, str(Path.cwd()))
     sys.dont_write_bytecode = True
-    found = find_agent(arguments.agent)
+    try:
+        found = find_agent(arguments.agent)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if not found.takes_tools:
         print(
             f"{found.name} takes no tools: its own run for real, many times, with arguments made from their schemas. "
@@ -57,11 +70,11 @@ def _try(arguments: argparse.Namespace) -> int:
             flush=True,
         )
 
-    from pytest_agent.trial.session import Trial
-
-    trial = Trial(found, arguments.task, arguments.faults or ["*"], arguments.seed)
-    code = trial.run(_options(arguments))
-    if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not trial.struck and trial.unexplained is None:
+    try:
+        code, trial = _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if code in (OK, FAILED) and trial is not None and not trial.struck and trial.unexplained is None:
         print(
             f"{found.name} never asked a model over HTTP and used no tool: there is nothing to strike. "
             "It may ask one in another process, or over something that is no HTTP: run it with run_agent in a test.",
@@ -69,6 +82,34 @@ def _try(arguments: argparse.Namespace) -> int:
         )
         return NO_VERDICT
     return _exit_code(code)
+
+
+def _run(arguments: argparse.Namespace) -> tuple[int, Trial | None]:
+    """One session of pytest in this process: its exit code, and what it has seen."""
+    from pytest_agent.trial.plugin import NAME, VARIABLE
+    from pytest_agent.trial.session import Wish
+
+    wish = Wish(arguments.agent, arguments.task, tuple(arguments.faults or ("*",)), arguments.seed)
+    outer = dict(os.environ)
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    os.environ |= {VARIABLE: wish.to_text(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    seen = _Seen()
+    try:
+        code = pytest.main([*_ALONE, f"--rootdir={Path.cwd()}", *_options(arguments), wish.agent], plugins=[seen])
+    finally:
+        os.environ.clear()
+        os.environ.update(outer)
+    return int(code), None if seen.config is None else seen.config.pluginmanager.get_plugin(NAME)
+
+
+class _Seen:
+    """Keeps the session's configuration for afterwards."""
+
+    config: pytest.Config | None = None
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.config = config
 
 
 def _options(arguments: argparse.Namespace) -> list[str]:

@@ -4,58 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-from collections.abc import Awaitable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import json
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from pytest_agent import plugin
 from pytest_agent.chaos.world import run_that_is_on
+from pytest_agent.errors import UsageError
 from pytest_agent.report.replay import COMMAND
 from pytest_agent.trace import ToolCalled
-from pytest_agent.trial.found import Found
+from pytest_agent.trial.found import Found, find_agent
 from pytest_agent.trial.model import trial_model
 from pytest_agent.trial.stubs import Memory, StubTools
 from pytest_agent.trial.terminal import QuietReporter
 
-# No file of the project configures this session, and no plugin but ours is in it: only the agent is.
-_ALONE = (*("-c", os.devnull, "--noconftest", "-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short", "-rN"),)
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be tried: the name of an agent, its task, globs of faults, and the seed."""
+
+    agent: str
+    task: str
+    faults: tuple[str, ...] = ("*",)
+    seed: int = 0
+
+    @classmethod
+    def from_text(cls, text: str) -> Wish:
+        """As `to_text` wrote it. Raises pytest.UsageError for anything else."""
+        try:
+            data = json.loads(text)
+            return cls(data["agent"], data["task"], tuple(data["faults"]), data["seed"])
+        except (ValueError, LookupError, TypeError):
+            raise pytest.UsageError("this plugin belongs to the command `pytest-agent try`; use that") from None
+
+    def to_text(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
 
 
 @dataclass(slots=True)
 class Trial:
-    """The plugin of one session. Afterwards `struck` says whether there was anything that a fault could have struck."""
+    """The hooks of one session. Afterwards `struck` says whether there was anything that a fault could have struck."""
 
+    wish: Wish
     found: Found
-    task: str
-    faults: Sequence[str]
-    seed: int
     memory: Memory = field(default_factory=Memory)
     struck: bool = False
     reporter: QuietReporter | None = None
 
-    def run(self, options: Sequence[str]) -> int:
-        """The exit code of pytest."""
-        with ExitStack() as undo:
-            undo.enter_context(mock.patch.dict(os.environ, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
-            for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-                os.environ.pop(name, None)
-            return int(pytest.main([*_ALONE, "--rootdir", str(Path.cwd()), *options], plugins=[plugin, self]))
+    @classmethod
+    def of(cls, wish: Wish) -> Trial:
+        """For the agent of the wish, in this process. Raises pytest.UsageError where it is not there."""
+        try:
+            return cls(wish, find_agent(wish.agent))
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
     @property
     def unexplained(self) -> pytest.TestReport | None:
         """A failure that no fault of the search explains."""
         return None if self.reporter is None else self.reporter.failed
 
-    @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Replay lines are of this command, and what pytest says by itself of one test is not said."""
-        config.stash[COMMAND] = ("pytest-agent", "try", self.found.name, self.task)
+        config.stash[COMMAND] = ("pytest-agent", "try", self.found.name, self.wish.task)
         outer = config.pluginmanager.get_plugin("terminalreporter")
         config.pluginmanager.unregister(outer)
         self.reporter = QuietReporter(config, self.memory)
@@ -65,7 +80,7 @@ class Trial:
     def pytest_collection(self, session: pytest.Session) -> bool:
         """The one test."""
         item = _Item.from_parent(session, name=self.found.name, callobj=self._test)
-        item.add_marker(pytest.mark.chaos(faults=list(self.faults)))
+        item.add_marker(pytest.mark.chaos(faults=list(self.wish.faults)))
         session.items, session.testscollected = [item], 1
         session.config.hook.pytest_collection_modifyitems(session=session, config=session.config, items=session.items)
         return True
@@ -73,10 +88,10 @@ class Trial:
     def _test(self, llm: Any, sandbox: Any, run_agent: Any) -> None:
         __tracebackhide__ = True
         clean = not run_that_is_on().schedule.faults
-        tools = StubTools(sandbox, self.memory, clean=clean, seed=self.seed)
-        llm.answers_with(trial_model(tools, run_agent.trace, self.seed))
+        tools = StubTools(sandbox, self.memory, clean=clean, seed=self.wish.seed)
+        llm.answers_with(trial_model(tools, run_agent.trace, self.wish.seed))
         try:
-            result = run_agent(self.found.agent, self.task, *([tools] if self.found.takes_tools else []))
+            result = run_agent(self.found.agent, self.wish.task, *([tools] if self.found.takes_tools else []))
             if inspect.isawaitable(result):
                 asyncio.run(_awaited(result))
         finally:

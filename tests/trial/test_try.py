@@ -1,8 +1,11 @@
 """`pytest-agent try module:agent "a task"`: what breaks an agent for which there is no test."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,6 +222,27 @@ def test_an_empty_task_is_no_task(tried):
 
 def test_an_error_of_our_own_is_70(folder, tried, monkeypatch):
     folder("shop", NAIVE)
-    monkeypatch.setattr("pytest_agent.trial.session.trial_model", lambda *args: 1 / 0)
-    monkeypatch.setattr("pytest_agent.trial.session.Trial.run", lambda *args: 3)
-    assert tried("shop:agent", "go").code == 70
+    monkeypatch.setattr("pytest_agent.trial.session.Trial.of", lambda *args: 1 / 0)
+    found = tried("shop:agent", "go")
+    assert found.code == 70
+    assert "ZeroDivisionError" in found.out
+
+
+def test_any_process_can_have_the_same_session_again(folder, tried, monkeypatch):
+    folder("again", NAIVE)
+    found = tried("again:agent", "go", "--faults", "reply-lost")
+    wish = {"agent": "again:agent", "task": "go", "faults": ["reply-lost"], "seed": 0}
+    environment = {**os.environ, "PYTEST_AGENT_TRY": json.dumps(wish), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    plugins = [word for name in ("pytest_agent.plugin", "pytest_agent.trial.plugin") for word in ("-p", name)]
+    words = ["again:agent", *plugins, "-c", os.devnull, "--rootdir=.", "--noconftest", "-p", "no:cacheprovider"]
+    replay = ["--chaos-replay", "reply-lost@tool:refund#1"]
+    command = [sys.executable, "-m", "pytest", *words, *replay]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert shown(done.stdout) == shown(found.out)
+
+
+def test_the_plugin_by_itself_is_no_plugin(folder, tried, pytester):
+    result = pytester.runpytest_subprocess("-p", "pytest_agent.trial.plugin")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*this plugin belongs to the command `pytest-agent try`; use that*"])
