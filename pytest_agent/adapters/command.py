@@ -70,7 +70,7 @@ class _Bound:
     run: Run
 
     def __call__(self, *task: str) -> Answer:
-        shown = self.command.words[0]
+        shown = Path(self.command.words[0]).name  # where it is belongs to the machine, and not into a result
         if not all(isinstance(word, str) for word in task):
             raise UsageError(f"command([{shown!r}, ...]) takes its task as text, found {task!r}")
         words = self.command.words if self.command.stdin else (*self.command.words, *task)

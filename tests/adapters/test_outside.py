@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -52,6 +53,19 @@ def test_a_command_asks_the_model_of_its_test(run):
     assert run.llm.requests[0].messages[0]["content"] == "Hi"
     assert (claimed(run).outcome, run.clock.elapsed_s) == ("success", 0)
     run.check(None)
+
+
+def test_an_async_test_calls_one_in_a_thread_and_its_loop_goes_on(run):
+    run.llm.says("Hello, world.")
+
+    async def test():
+        running = asyncio.create_task(asyncio.to_thread(ask, run, python(ASKING), "Hi"))
+        await asyncio.sleep(0)
+        assert not running.done()
+        return await running
+
+    assert asyncio.run(test()).text == "Hello, world."
+    assert claimed(run).outcome == "success"
 
 
 def test_commands_at_once_share_a_server_and_hear_their_own_conversation(run):
@@ -301,6 +315,9 @@ def test_it(llm, run_agent, careful):
 def test_the_search_finds_what_a_command_does_wrong(project, results):
     project.makepyfile(test_a=CARELESS)
     project.runpytest("--chaos")
+    written = (project.path / ".pytest_agent" / "results.json").read_bytes()
+    project.runpytest("--chaos")
+    assert (project.path / ".pytest_agent" / "results.json").read_bytes() == written
     found = {name: {run["schedule"]: run["verdict"] for run in result["runs"]} for name, result in results().items()}
     careless, careful = found["test_it[False]"], found["test_it[True]"]
     assert careless["credential-expired@llm#1"] == "FAILED"
