@@ -57,7 +57,7 @@ def _attribute(module: Any, module_name: str, path: str) -> Any:
     found = module
     for part in path.split("."):
         if not hasattr(found, part):
-            known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
+            known = [name for name in dir(found) if not name.startswith("_") and callable(getattr(found, name, None))]
             raise UsageError(f"{module_name} has no {path!r}.{did_you_mean(part, known)}")
         found = getattr(found, part)
     return found
