@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_agent.adapters.agentfsm import AgentFsm
     from pytest_agent.adapters.arrivals import Arrival
+    from pytest_agent.adapters.command import command
+    from pytest_agent.adapters.outside import Answer
     from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
+    from pytest_agent.adapters.url import agent_at
     from pytest_agent.clock import Clock
     from pytest_agent.errors import LeftoverTurns, PytestAgentError, ServerFailed, UnansweredCall, UsageError
     from pytest_agent.llm.model import ScriptedModel
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
     from pytest_agent.llm.request import ModelRequest
     from pytest_agent.llm.server.server import LlmServer
     from pytest_agent.llm.turn import ToolCall, Turn, Usage, call
+    from pytest_agent.outcome import AgentFailed
     from pytest_agent.sandbox import Ledger, Sandbox
 
 _HOMES = {
+    "AgentFailed": "pytest_agent.outcome",
     "AgentFsm": "pytest_agent.adapters.agentfsm",
     "AgentRunner": "pytest_agent.adapters.runner",
+    "Answer": "pytest_agent.adapters.outside",
     "Arrival": "pytest_agent.adapters.arrivals",
     "Clock": "pytest_agent.clock",
     "Ledger": "pytest_agent.sandbox",
@@ -45,12 +51,16 @@ _HOMES = {
     "UnansweredCall": "pytest_agent.errors",
     "Usage": "pytest_agent.llm.turn",
     "UsageError": "pytest_agent.errors",
+    "agent_at": "pytest_agent.adapters.url",
     "call": "pytest_agent.llm.turn",
+    "command": "pytest_agent.adapters.command",
 }
 
 __all__ = [
+    "AgentFailed",
     "AgentFsm",
     "AgentRunner",
+    "Answer",
     "Arrival",
     "Clock",
     "Ledger",
@@ -70,7 +80,9 @@ __all__ = [
     "UnansweredCall",
     "Usage",
     "UsageError",
+    "agent_at",
     "call",
+    "command",
 ]
 
 

@@ -11,7 +11,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Literal, get_args
 
-from pytest_agent.errors import UsageError, did_you_mean
+from pytest_agent.errors import PytestAgentError, UsageError, did_you_mean
 from pytest_agent.trace import OutcomeClaimed, safe_repr, without_addresses
 
 Outcome = Literal["success", "partial", "failed", "cancelled", "limit", "unknown"]
@@ -31,6 +31,17 @@ _PROGRAMMING = (
     ValueError,
 )
 """The standard library's own error types for mistakes in a program; an agent's subclass of one is its own error."""
+
+
+class AgentFailed(PytestAgentError):
+    """An agent outside of this process failed. `crash`: by a mistake in its program, not by its own decision."""
+
+    def __init__(self, detail: str, *, crash: bool = False) -> None:
+        super().__init__(detail)
+        self.crash = crash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {"crash": self.crash}
 
 
 def result_claim(result: object, claims: str | None = None) -> OutcomeClaimed:
@@ -96,5 +107,11 @@ def _is_mistake(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         # A task group says nothing of its own: it is what is in it.
         return any(_is_crash(inner) for inner in error.exceptions)
-    standard = type(error).__module__ in ("builtins", "json.decoder")
-    return standard and isinstance(error, _PROGRAMMING) and not hasattr(error, "_pytest_agent_tool")
+    if isinstance(error, AgentFailed):
+        return error.crash
+    return is_programming_error(type(error)) and not hasattr(error, "_pytest_agent_tool")
+
+
+def is_programming_error(kind: type[object]) -> bool:
+    """Whether a type is the standard library's own for mistakes in a program."""
+    return kind.__module__ in ("builtins", "json.decoder") and issubclass(kind, _PROGRAMMING)

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import random
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -79,7 +80,9 @@ class Run:
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
-        self._server: LlmServer | None = None
+        self._servers: list[LlmServer] = []
+        self._served = 0
+        self._serving = threading.Lock()
         self.random_state = _seeded(f"{seed}:{test}")
         """What `random` begins the next phase with."""
         self._seeded_os = _SeededOs(f"{seed}:{test}:uuid")
@@ -102,17 +105,31 @@ class Run:
 
     @contextmanager
     def llm_server(self) -> Iterator[LlmServer]:
-        """The model behind a socket too, for the duration of the block. Its thread lives in real time."""
+        """The model behind a socket too, for the duration of the block. Its thread lives in real time.
+
+        Blocks that are open at the same time share one server.
+        """
+        with self._serving:
+            if not self._served:
+                self._servers.append(self._start_server())
+            self._served += 1
+            server = self._servers[-1]
+        try:
+            yield server
+        finally:
+            with self._serving:
+                self._served -= 1
+                if not self._served:
+                    server.stop()
+
+    def _start_server(self) -> LlmServer:
         from pytest_agent.llm.server.server import THREAD, LlmServer
 
         self.clock.ignore_thread(THREAD)
-        self._server = LlmServer(self.llm, self.trace).start()
-        self.clock.know_peer(f"127.0.0.1:{self._server.port}", self._server.is_at_rest)
-        self._intercept.let_through(self._server.port)
-        try:
-            yield self._server
-        finally:
-            self._server.stop()
+        server = LlmServer(self.llm, self.trace).start()
+        self.clock.know_peer(f"127.0.0.1:{server.port}", server.is_at_rest)
+        self._intercept.let_through(server.port)
+        return server
 
     def _give_back(self, outer_random: tuple[Any, ...], outer_os: object) -> None:
         self.random_state = random.getstate()
@@ -147,8 +164,8 @@ class Run:
         unanswered = list(dict.fromkeys(event.detail for event in self.trace.of(Unanswered)))
         if unanswered:
             raise UnansweredCall("\n".join(unanswered)) from error
-        if self._server is not None:
-            self._server.check()
+        for server in self._servers:
+            server.check()
         if error is None and not self.seams.faulted:
             self.llm.check_leftover()
             self._check_world()

@@ -10,10 +10,12 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pytest_agent.adapters.arrivals import Arrival, Mailbox
 from pytest_agent.adapters.groups import heart
+from pytest_agent.adapters.outside import NeedsRun
 from pytest_agent.errors import RunAbort
 from pytest_agent.faults.effect import Delivered
 from pytest_agent.faults.seams import Seams
 from pytest_agent.outcome import Outcome, failure_claim, result_claim
+from pytest_agent.run import Run
 from pytest_agent.trace import AgentStarted, Trace
 
 ResultT = TypeVar("ResultT")
@@ -35,10 +37,11 @@ class RestartableAgent(Protocol):
 
 
 class AgentRunner:
-    """Calls agents, sync or async, and records their claims in the trace."""
+    """Calls agents, sync or async, and records their claims in the trace. Agents outside of the process need `run`."""
 
-    def __init__(self, seams: Seams) -> None:
+    def __init__(self, seams: Seams, run: Run | None = None) -> None:
         self._seams = seams
+        self._run = run
         self._arrived: Counter[str] = Counter()
 
     @property
@@ -63,10 +66,12 @@ class AgentRunner:
             if kwargs:
                 raise TypeError(f"a RestartableAgent is started with positional arguments, found {', '.join(kwargs)}=")
             return self._lives(agent, args, claims)
+        if isinstance(agent, NeedsRun) and self._run is not None:
+            agent = agent.of_run(self._run)
         if not callable(agent):
             raise TypeError(
                 f"{agent!r} is not an agent: expected a callable, such as `run_agent(my_agent, 'the task')`, "
-                "or a RestartableAgent"
+                "command([...]), agent_at(url), or a RestartableAgent"
             )
         self._started(1, {})
         try:

@@ -15,7 +15,7 @@ from pytest_agent.chaos.timeline import timeline
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue
 from pytest_agent.faults.schedule import Schedule
-from pytest_agent.report.replay import replay_line, seen_from
+from pytest_agent.report.replay import COMMAND, replay_line, seen_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Place:
     """Where a test is, and what else a command needs to run it as it was run: its seed, and the file of its options.
 
     `shown` is the test's id as seen from the current folder, which belongs on the terminal and not into a result;
-    `temporary` is where pytest has made folders for tests, if it has.
+    `temporary` is where pytest has made folders for tests, if it has; `command` is what began the session, if not
+    pytest.
     """
 
     nodeid: str
@@ -32,6 +33,7 @@ class Place:
     options: str | None = None
     shown: str = ""
     temporary: Path | None = None
+    command: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, item: pytest.Item) -> Place:
@@ -44,6 +46,7 @@ class Place:
             options=config.getoption("inifilename"),
             temporary=getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None),
             shown=seen_from(config.invocation_params.dir, config.rootpath, nodeid),
+            command=config.stash.get(COMMAND, None),
         )
 
     def plain(self, value: Any) -> Any:
@@ -101,7 +104,7 @@ def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue)
             "correct": [entry.correct.strip() for entry in entries],
             "incident": [entry.evidence[0] for entry in entries],
             "timeline": timeline(verdict.events, place.plain),
-            "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed),
+            "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed, command=place.command),
             "also_at": [],
         }
     return list(found.values())
@@ -113,6 +116,8 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
         lines.append(f"  fewest faults: {'; '.join(failure['fewest'])}")
-        line = replay_line(place.shown, failure["schedule"], seed=place.seed, options=place.options)
+        line = replay_line(
+            place.shown, failure["schedule"], seed=place.seed, options=place.options, command=place.command
+        )
         lines.append(f"  replay: {line}")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """The entry: parse, run one subcommand, and turn every error into one clear line and an exit code.
 
-0: held. 1: something failed. 2: usage or bad input. 70: an error of pytest-agent itself.
+0: held. 1: something failed. 2: usage or bad input. 4: no verdict. 70: an error of pytest-agent itself.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pytest_agent.cli import serve
+from pytest_agent.cli import serve, try_agent
 from pytest_agent.errors import PytestAgentError, UsageError
 
 OK, FAILED, BAD_USE, OWN_ERROR = 0, 1, 2, 70
-_SUBCOMMANDS = (serve,)
+_SUBCOMMANDS = (serve, try_agent)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

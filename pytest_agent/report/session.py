@@ -15,7 +15,7 @@ from _pytest.pathlib import bestrelpath
 
 from pytest_agent.folder import explores, known_folder
 from pytest_agent.report.matrix import render
-from pytest_agent.report.replay import replay_line, seen_from
+from pytest_agent.report.replay import COMMAND, replay_line, seen_from
 
 _TIME = len(f"{0:8.2f} s  ")
 
@@ -93,7 +93,8 @@ def _failure(
     # Never wrapped by hand: it is to be pasted.
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])
     options = config.getoption("inifilename")
-    line = replay_line(test, failure["schedule"], seed=result["seed"], options=options)
+    command = config.stash.get(COMMAND, None)
+    line = replay_line(test, failure["schedule"], seed=result["seed"], options=options, command=command)
     terminal.write_line(f"  replay: {line}", bold=True)
 
 

@@ -9,11 +9,14 @@ from pytest_agent.llm.server.script_file import parse_script
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+ELSEWHERE = {"python": ROOT / "docs" / "frameworks.md"}  # its frameworks have an environment of their own
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks(language):
     for page in PAGES:
+        if page == ELSEWHERE.get(language):
+            continue
         text = page.read_text()
         for match in BLOCK.finditer(text):
             if match[1] == language:

@@ -1,0 +1,1 @@
+"""`pytest-agent try`: the search on an agent for which nobody has written a test."""
