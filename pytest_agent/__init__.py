@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_agent.adapters.agentfsm import AgentFsm
     from pytest_agent.adapters.arrivals import Arrival
+    from pytest_agent.adapters.restartable import restartable
     from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
     from pytest_agent.clock import Clock
     from pytest_agent.errors import LeftoverTurns, PytestAgentError, ServerFailed, UnansweredCall, UsageError
@@ -46,6 +47,7 @@ _HOMES = {
     "Usage": "pytest_agent.llm.turn",
     "UsageError": "pytest_agent.errors",
     "call": "pytest_agent.llm.turn",
+    "restartable": "pytest_agent.adapters.restartable",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "call",
+    "restartable",
 ]
 
 

@@ -222,7 +222,8 @@ def run_agent() -> AgentRunner:
     """Call the agent through this where it can be restarted, or says itself how it ended."""
     from pytest_agent.adapters.runner import AgentRunner
 
-    return AgentRunner(_run().seams)
+    run = _run()
+    return AgentRunner(run.seams, run.sandbox)
 
 
 def _run() -> Run:
