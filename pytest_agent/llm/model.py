@@ -182,7 +182,7 @@ class ScriptedModel(Told):
             delivery.close()
             if self._judged:
                 self._seams.trace.append(delivery.arrived(end))
-            if end == "complete":
+            if delivery.is_complete:
                 self._seams.reach(delivery.site, "answered")
             else:
                 self._seams.at_boundary(f"{delivery.where} answered")
