@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import random
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from pytest_agent.faults.seams import Armed, Seams
 from pytest_agent.guard import NetworkGuard
 from pytest_agent.llm.intercept import HttpIntercept
 from pytest_agent.llm.model import ScriptedModel
+from pytest_agent.llm.server.limits import THREAD
 from pytest_agent.outcome import failure_claim, say_error
 from pytest_agent.sandbox import Sandbox
 from pytest_agent.trace import (
@@ -76,7 +78,7 @@ class Run:
         self.trace = Trace(self.clock, trace_file)
         self.seams = Seams(self.trace, armed)
         self.llm = ScriptedModel(self.seams, seed=seed)
-        self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
+        self.sandbox = Sandbox(self.seams, ledger, self._sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
         self._server: LlmServer | None = None
@@ -103,16 +105,21 @@ class Run:
     @contextmanager
     def llm_server(self) -> Iterator[LlmServer]:
         """The model behind a socket too, for the duration of the block. Its thread lives in real time."""
-        from pytest_agent.llm.server.server import THREAD, LlmServer
+        from pytest_agent.llm.server.server import LlmServer
 
         self.clock.ignore_thread(THREAD)
-        self._server = LlmServer(self.llm, self.trace).start()
+        self._server = LlmServer(self.llm, self.trace, tools=self.sandbox.tools).start()
         self.clock.know_peer(f"127.0.0.1:{self._server.port}", self._server.is_at_rest)
         self._intercept.let_through(self._server.port)
         try:
             yield self._server
         finally:
             self._server.stop()
+
+    def _sleep(self, seconds: float) -> None:
+        """Let a tool take its time, but not in the thread of the server: there time is real, and all would wait."""
+        if threading.current_thread().name != THREAD:
+            self.clock.sleep(seconds)
 
     def _give_back(self, outer_random: tuple[Any, ...], outer_os: object) -> None:
         self.random_state = random.getstate()

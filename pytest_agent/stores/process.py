@@ -82,28 +82,41 @@ class Process:
         `error` turns a failure into what this kind of store raises; `flushes` says afterwards whether what was written
         would survive a loss of power.
         """
+        n, failure = self.begin()
+        if failure is not None:
+            raise error(failure)
+        yield
+        failure = self.finish(n, file, label, flushes=flushes())
+        if failure is not None:
+            raise error(failure)
+
+    def begin(self) -> tuple[int, Failure | None]:
+        """The number of a commit that begins now, and why it fails before anything is written."""
         with self._lock:
             n = next(self._n)
-        before, after = (Site("store", "commit", n, phase=phase) for phase in ("before", "after"))
-        self._pass(before, error)
+        failure = self._pass(Site("store", "commit", n, phase="before"))
         self.disk.about_to_write()
-        yield
-        if flushes():
+        return n, failure
+
+    def finish(self, n: int, file: str, label: str, *, flushes: bool) -> Failure | None:
+        """It is written; why it fails all the same."""
+        before, after = (Site("store", "commit", n, phase=phase) for phase in ("before", "after"))
+        if flushes:
             self.disk.flushed()
         self._stand_still(self._seams.reach(after, "written"))
         for site in (before, after):
             self._seams.trace.append(StoreCommitted(site=str(site), label=label, life=self._life, file=file))
-        self._pass(after, error)
+        return self._pass(after)
 
-    def _pass(self, site: Site, error: Callable[[Failure], BaseException]) -> None:
+    def _pass(self, site: Site) -> Failure | None:
         self._stand_still(self._seams.reach(site))
         for wait_s, failure in self.faults.at(site):
             self._stand_still(wait_s)
             if failure is not None:
-                raise error(failure)
+                return failure
+        return None
 
-    @staticmethod
-    def _stand_still(for_s: float) -> None:
+    def _stand_still(self, for_s: float) -> None:
         if for_s:
             time.sleep(for_s)
 
