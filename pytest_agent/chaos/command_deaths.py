@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_agent.clock import _real
-from pytest_agent.errors import ProcessDied, PytestAgentError
+from pytest_agent.errors import ProcessDied, PytestAgentError, UsageError
 from pytest_agent.faults.effect import Left
 from pytest_agent.faults.seams import Seams
 from pytest_agent.llm.server.server import LlmServer
@@ -43,12 +43,22 @@ class _Remote(Process):
     """The process of a command, whose commits come over the socket."""
 
     def told(self, said: dict[str, Any]) -> dict[str, Any]:
-        """One half of a commit, as the program says it; what it is answered, where it lives on."""
-        if said["phase"] == "before":
-            n, failure = self.begin()
-        else:
-            n = int(said["n"])
-            failure = self.finish(n, str(said["file"]), str(said["label"]), flushes=bool(said["flushes"]))
+        """One half of a commit, or what was flushed, as the program says it; what it is answered, if it lives on."""
+        n, failure = 0, None
+        match said["phase"]:
+            case "before":
+                n, failure = self.begin()
+            case "after":
+                n = int(said["n"])
+                failure = self.finish(n, str(said["file"]), str(said["label"]), flushes=bool(said["flushes"]))
+            case "flushed":
+                self.disk.flushed(str(said["name"]))
+            case "renamed":
+                self.disk.renamed(said["name"], said["new"])
+            case "removed":
+                self.disk.removed(str(said["name"]))
+            case other:
+                raise UsageError(f"phase {other!r}: expected before, after, flushed, renamed or removed")
         fails = None if failure is None else {"reason": failure.reason, "condition": failure.condition}
         return {"n": n, "fails": fails}
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_agent.faults.seams import Seams
+from pytest_agent.stores.disk import Disk
 from pytest_agent.stores.faults import Failure
 from pytest_agent.stores.process import Home, Process
 from pytest_agent.stores.standing import observed
@@ -27,12 +28,32 @@ class _Clock:
     elapsed_s = 0.0
 
 
+class _TellingDisk(Disk):
+    """Files that are looked after elsewhere: what is flushed is told there."""
+
+    tell: Callable[[dict[str, Any]], Any]
+
+    def flushed(self, name: str | None = None) -> None:
+        """Tell it."""
+        self.tell({"phase": "flushed", "name": name})
+
+    def renamed(self, old: str | None, new: str | None) -> None:
+        """Tell it."""
+        self.tell({"phase": "renamed", "name": old, "new": new})
+
+    def removed(self, name: str) -> None:
+        """Tell it."""
+        self.tell({"phase": "removed", "name": name})
+
+
 class _Telling(Process):
     """A process whose faults are elsewhere."""
 
     def __init__(self, url: str, folder: Path) -> None:
         super().__init__(Home(Seams(Trace(_Clock())), folder), 1)
         self._place = urlsplit(url)
+        self.disk = _TellingDisk(folder)
+        self.disk.tell = self._ask
 
     @contextmanager
     def committing(
@@ -44,15 +65,19 @@ class _Telling(Process):
         self._tell({"phase": "after", "n": n, "file": file, "label": label, "flushes": flushes()}, error)
 
     def _tell(self, said: dict[str, Any], error: Callable[[Failure], BaseException]) -> int:
+        answer = self._ask(said)
+        if answer["fails"] is not None:
+            raise error(Failure(**answer["fails"]))
+        return int(answer["n"])
+
+    def _ask(self, said: dict[str, Any]) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self._place.hostname or "", self._place.port, timeout=_LIMIT_S)
         try:
             connection.request("POST", "/__/commits", json.dumps(said), {"content-type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
-        if answer.get("fails") is not None:
-            raise error(Failure(**answer["fails"]))
-        return int(answer["n"])
+        return answer
 
 
 def tell_commits(url: str, folder: str) -> None:

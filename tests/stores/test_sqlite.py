@@ -2,11 +2,13 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
 from pytest_agent import restartable
 from pytest_agent.adapters.runner import AgentRunner
+from pytest_agent.stores.torn import tear
 from pytest_agent.trace import StoreCommitted
 
 
@@ -142,6 +144,30 @@ def test_a_lock_is_over_after_a_while_and_a_full_disk_is_not(run_under):
 
     assert run_it(run_under("store-locked@store:commit.before"), work)[0] == 2  # it lasts 30 s
     assert run_it(run_under("disk-full@store:commit.before"), work)[0] == 9
+
+
+def is_whole(path):
+    with closing(sqlite3.connect(path)) as db:
+        try:
+            return db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        except sqlite3.DatabaseError:
+            return False
+
+
+def test_without_its_journal_a_database_that_was_torn_is_broken(tmp_path):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE t (x)")
+    before = {"a.db": path.read_bytes()}
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT INTO t VALUES (?)", [("x" * 900,)] * 40)
+    torn = tear(before, {"a.db": path.read_bytes()})
+    path.write_bytes(torn["a.db"])
+    assert not is_whole(path)
+    path.write_bytes(torn["a.db"])
+    path.with_name("a.db-journal").write_bytes(torn["a.db-journal"])
+    assert is_whole(path)
+    assert path.read_bytes() == before["a.db"]
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete", "truncate", "persist"])
