@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_agent.adapters.arrivals import Arrival
     from pytest_agent.adapters.command import command
     from pytest_agent.adapters.outside import Answer
+    from pytest_agent.adapters.restartable import restartable
     from pytest_agent.adapters.runner import AgentRunner, RestartableAgent
     from pytest_agent.adapters.url import agent_at
     from pytest_agent.clock import Clock
@@ -54,6 +55,7 @@ _HOMES = {
     "agent_at": "pytest_agent.adapters.url",
     "call": "pytest_agent.llm.turn",
     "command": "pytest_agent.adapters.command",
+    "restartable": "pytest_agent.adapters.restartable",
 }
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "agent_at",
     "call",
     "command",
+    "restartable",
 ]
 
 

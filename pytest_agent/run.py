@@ -21,6 +21,7 @@ from pytest_agent.faults.seams import Armed, Seams
 from pytest_agent.guard import NetworkGuard
 from pytest_agent.llm.intercept import HttpIntercept
 from pytest_agent.llm.model import ScriptedModel
+from pytest_agent.llm.server.limits import THREAD
 from pytest_agent.outcome import failure_claim, say_error
 from pytest_agent.sandbox import Sandbox
 from pytest_agent.trace import (
@@ -77,7 +78,7 @@ class Run:
         self.trace = Trace(self.clock, trace_file)
         self.seams = Seams(self.trace, armed)
         self.llm = ScriptedModel(self.seams, seed=seed)
-        self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
+        self.sandbox = Sandbox(self.seams, ledger, self._sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)
         self._guard = NetworkGuard(self.trace)
         self._servers: list[LlmServer] = []
@@ -123,13 +124,18 @@ class Run:
                     server.stop()
 
     def _start_server(self) -> LlmServer:
-        from pytest_agent.llm.server.server import THREAD, LlmServer
+        from pytest_agent.llm.server.server import LlmServer
 
         self.clock.ignore_thread(THREAD)
-        server = LlmServer(self.llm, self.trace).start()
+        server = LlmServer(self.llm, self.trace, tools=self.sandbox.tools).start()
         self.clock.know_peer(f"127.0.0.1:{server.port}", server.is_at_rest)
         self._intercept.let_through(server.port)
         return server
+
+    def _sleep(self, seconds: float) -> None:
+        """Let a tool take its time, but not in the thread of the server: there time is real, and all would wait."""
+        if threading.current_thread().name != THREAD:
+            self.clock.sleep(seconds)
 
     def _give_back(self, outer_random: tuple[Any, ...], outer_os: object) -> None:
         self.random_state = random.getstate()

@@ -71,10 +71,14 @@ class RunStarted(Event):
 
 @_event("agent_started")
 class AgentStarted(Event):
-    """The agent under test was called; `life` counts restarts from 1, `description` is what it says of itself."""
+    """The agent under test was called; `life` counts restarts from 1, `description` is what it says of itself.
+
+    `restartable` says that it is started again where its process dies.
+    """
 
     life: int
     description: dict[str, Any]
+    restartable: bool = False
 
 
 @_event("model_requested")
@@ -188,7 +192,8 @@ class StoreCommitted(Event):
     """The agent's own store made something durable.
 
     `finished` are the idempotency keys of the steps that it finished, `life` the process that wrote it, `stage` where
-    the task stands then, `workflow` the version of the agent's workflow that the task is on.
+    the task stands then, `workflow` the version of the agent's workflow that the task is on. `file` is the name of the
+    file that was written, "" where that is not known.
     """
 
     site: str
@@ -197,6 +202,7 @@ class StoreCommitted(Event):
     life: int = 1
     stage: str = ""
     workflow: str = ""
+    file: str = ""
 
 
 @_event("event_delivered")

@@ -19,23 +19,39 @@ from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
 from agentfsm.errors import StoreError, UnknownTask
 from agentfsm.ports import Store
 from pytest_agent.adapters.arrivals import CONTROL, Arrival, Mailbox
-from pytest_agent.faults.effect import Delivered, StoreEffect
+from pytest_agent.faults.effect import Condition, Delivered, Moment
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
 from pytest_agent.sandbox import Sandbox
+from pytest_agent.stores.disk import Disk
+from pytest_agent.stores.faults import StoreFaults
+from pytest_agent.stores.process import needs_watching
 from pytest_agent.trace import AgentEvent, StoreCommitted
 
 Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 
 
+_CODES: dict[Condition, str] = {"full": "disk_full", "read-only": "read_only", "locked": "locked"}
+
+
 class ObservedStore:
     """A store that says before and after each commit that it is there, and where the process may die."""
 
-    def __init__(self, store: Store, seams: Seams, committed: Callable[[], int], life: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        seams: Seams,
+        committed: Callable[[], int],
+        life: int,
+        faults: StoreFaults | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         self._life = life
         self._store = store
         self._seams = seams
         self._next = committed
+        self._faults = faults or StoreFaults(seams)
+        self._disk = disk
 
     async def commit(self, change: Commit) -> Any:
         """Commit in between the two places at which the process can die."""
@@ -43,8 +59,13 @@ class ObservedStore:
         before = Site("store", "commit", n, phase="before")
         await self._reach(before)
         await self._strike(before)
+        if self._disk is not None:
+            self._disk.about_to_write()
         receipt = await self._store.commit(change)
         site = Site("store", "commit", n, phase="after")
+        if self._disk is not None:
+            self._disk.flushed()  # SQLiteStore: every commit reaches the disk
+            await self._reach(site, "written")
         finished = [step.key for step in change.finished if step.status == "success"]
         for place in (before, site):
             self._seams.trace.append(
@@ -55,28 +76,26 @@ class ObservedStore:
                     life=self._life,
                     stage=change.task.current_step,
                     workflow=change.task.workflow,
+                    file=self._store.path.name if isinstance(self._store, SQLiteStore) else "",
                 )
             )
         await self._reach(site)
         await self._strike(site)
         return receipt
 
-    async def _reach(self, site: Site) -> None:
-        still_s = self._seams.reach(site)
+    async def _reach(self, site: Site, when: Moment = "commit") -> None:
+        still_s = self._seams.reach(site, when)
         if still_s:
             await asyncio.sleep(still_s)
 
     async def _strike(self, site: Site) -> None:
         """Let the faults of the store act. Raises the runtime's own error for a store that could not do its work."""
-        for fault, effect in self._seams.at(site, StoreEffect):
-            if effect.delay_s():
-                self._seams.struck(fault, site, f"the store was {effect.delay_s():g} s late")
-                await asyncio.sleep(effect.delay_s())
-            reason = effect.fails()
-            if reason is not None:
-                written = "after it was written" if site.phase == "after" else "before anything was written"
-                self._seams.struck(fault, site, f"the commit failed {written}: {reason}")
-                raise StoreError(reason, reason=reason)
+        for wait_s, failure in self._faults.at(site):
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            if failure is not None:
+                code = _CODES[failure.condition] if failure.condition is not None else None
+                raise StoreError(failure.reason, code=code, reason=failure.reason)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -134,6 +153,8 @@ class AgentFsm:
         self._text = ""
         self._commits = 0
         self._lives = 0
+        self._faults: StoreFaults | None = None
+        self._disk: Disk | None = None
         self._description: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -173,14 +194,22 @@ class AgentFsm:
     async def _live(self, seams: Seams) -> Any:
         self._lives += 1
         store = self._open_store()
+        faults = self._faults = self._faults or StoreFaults(seams)
+        if self._disk is None and isinstance(store, SQLiteStore):
+            self._disk = Disk(store.path.parent, f"{store.path.name}*", watched=needs_watching(seams.armed))
+        before = seams.at_death
+        if self._disk is not None:
+            self._disk.come_back()  # the store opens its file when it is first used
+            seams.at_death = self._disk.die
         try:
-            observed: Any = ObservedStore(store, seams, self._count, self._lives)
+            observed: Any = ObservedStore(store, seams, self._count, self._lives, faults, self._disk)
             runtime = self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
             result = await self._enter(runtime)
             if self._mailbox.is_empty:
                 return result
             return await self._mailbox.deliver(seams, functools.partial(self._hand_over, runtime, store))
         finally:
+            seams.at_death = before
             await store.close()
 
     async def _enter(self, runtime: Runtime) -> Any:

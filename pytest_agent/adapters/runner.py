@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pytest_agent.adapters.arrivals import Arrival, Mailbox
 from pytest_agent.adapters.groups import heart
 from pytest_agent.adapters.outside import NeedsRun
-from pytest_agent.errors import RunAbort
+from pytest_agent.adapters.restartable import Restartable
+from pytest_agent.errors import RunAbort, UsageError
 from pytest_agent.faults.effect import Delivered
 from pytest_agent.faults.seams import Seams
 from pytest_agent.outcome import Outcome, failure_claim, result_claim
 from pytest_agent.run import Run
+from pytest_agent.stores.process import Home
 from pytest_agent.trace import AgentStarted, Trace
 
 ResultT = TypeVar("ResultT")
@@ -42,6 +44,7 @@ class AgentRunner:
     def __init__(self, seams: Seams, run: Run | None = None) -> None:
         self._seams = seams
         self._run = run
+        self._home: Home | None = None
         self._arrived: Counter[str] = Counter()
 
     @property
@@ -62,6 +65,13 @@ class AgentRunner:
         """
         if claims is not None:
             result_claim(None, claims)  # a word that is none is refused before the agent runs
+        if isinstance(agent, Restartable):
+            if self._home is None:
+                if self._run is None:
+                    raise UsageError("a @restartable agent needs a folder; call it through the fixture run_agent")
+                self._home = Home(self._seams, self._run.sandbox.folder / "agent")
+            lives = self._lives(agent.living_in(self._home, args, kwargs), (), claims)
+            return lives if agent.is_async else _to_its_end(lives)
         if isinstance(agent, RestartableAgent):
             if kwargs:
                 raise TypeError(f"a RestartableAgent is started with positional arguments, found {', '.join(kwargs)}=")
@@ -71,7 +81,7 @@ class AgentRunner:
         if not callable(agent):
             raise TypeError(
                 f"{agent!r} is not an agent: expected a callable, such as `run_agent(my_agent, 'the task')`, "
-                "command([...]), agent_at(url), or a RestartableAgent"
+                "a function that is @restartable, command([...]), agent_at(url), or a RestartableAgent"
             )
         self._started(1, {})
         try:
@@ -119,13 +129,15 @@ class AgentRunner:
     async def _lives(self, agent: RestartableAgent, args: tuple[Any, ...], claims: Outcome | None) -> Any:
         enter: Callable[[], Awaitable[Any]] = lambda: agent.start(self._seams, *args)  # noqa: E731 - rebound below
         for life in range(1, MAX_LIVES + 1):
-            self._started(life, agent.describe())
-            result = await self._one_life(enter)
+            self._started(life, agent.describe(), restartable=True)
+            with self._seams.life():
+                result = await self._one_life(enter)
             if result is not _DIED:
                 self._seams.trace.append(result_claim(result, claims))
                 if not self._seams.start_again:
                     return result
             self._seams.dead = self._seams.start_again = False
+            self._seams.restarts += 1
             enter = lambda: agent.resume(self._seams)  # noqa: E731 - as above
         raise RunAbort("runaway", f"the agent was started {MAX_LIVES} times and its task does not end")
 
@@ -140,8 +152,20 @@ class AgentRunner:
                 self._failed(error)
             raise
 
-    def _started(self, life: int, description: dict[str, Any]) -> None:
-        self._seams.trace.append(AgentStarted(life=life, description=description))
+    def _started(self, life: int, description: dict[str, Any], *, restartable: bool = False) -> None:
+        self._seams.trace.append(AgentStarted(life=life, description=description, restartable=restartable))
+
+
+def _to_its_end(running: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run the lives of an agent that is not async: there is nothing in them to wait for."""
+    try:
+        running.send(None)
+    except StopIteration as ended:
+        result: ResultT = ended.value
+        return result
+    finally:
+        running.close()
+    raise RuntimeError("an agent that is not async has waited for something")
 
 
 async def _handle(handler: Callable[[Delivered], Any], event: Delivered) -> Any:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, ToolCalled
+from pytest_agent.trace import (
+    AgentStarted,
+    Event,
+    EventDelivered,
+    ModelReplied,
+    OutcomeClaimed,
+    StoreCommitted,
+    ToolCalled,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +37,17 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
     arrived = [event for event in events if isinstance(event, EventDelivered)]
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
-    said = False
+    said = mortal = False
     for event in events:
+        if isinstance(event, (AgentStarted, OutcomeClaimed)):
+            # Only one that is started again has a death to survive, and only while it is at work.
+            mortal = isinstance(event, AgentStarted) and event.restartable
         if isinstance(event, ToolCalled):
             # What the last turn that called any tools has called.
             called = [event] if said else [*called, event]
             said = False
         for seen in _of(event, commits, called, arrived):
-            if seen.site.attempt == 1:
+            if seen.site.attempt == 1 and (mortal or not seen.site.process):
                 found.setdefault(seen.site, seen)
         said = said or isinstance(event, ModelReplied)
     return list(found.values())
@@ -54,15 +65,16 @@ def _of(
             "called": bool(called),
             "pure": bool(called) and not any(call.effect for call in called),
         }
-        return [SeenSite(Site.parse(event.site), facts)]
+        site = Site.parse(event.site)
+        return [SeenSite(site, facts), SeenSite(site.at_process(), {"answered": event.end == "complete"})]
     if isinstance(event, ToolCalled):
         site, effect = Site.parse(event.site), {"effect": event.effect}
-        # Only an agent with a store can be started again after it died here.
-        return [SeenSite(site, effect), *([SeenSite(site.at_process(), effect)] if commits else [])]
+        return [SeenSite(site, effect), SeenSite(site.at_process(), effect)]
     if isinstance(event, StoreCommitted):
         site = Site.parse(event.site)
-        last = {"last": site.phase == "after" and site == commits[-1]}
-        return [SeenSite(site.at_process(), last), SeenSite(site, {"phase": site.phase})]
+        last = site.phase == "after" and site == commits[-1]
+        at_process = {"last": last, "phase": site.phase, "file": bool(event.file)}
+        return [SeenSite(site.at_process(), at_process), SeenSite(site, {"phase": site.phase})]
     if isinstance(event, EventDelivered):
         # The same event once more is no other event: the two can change places and nobody would notice.
         after = arrived[arrived.index(event) + 1 :][:1]

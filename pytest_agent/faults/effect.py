@@ -6,6 +6,7 @@ has nothing to act on: such a fault was *not applied*, which is never taken for 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ Facts = Mapping[str, Any]
 llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
 called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
 store: `phase`. event: `followed` (whether another event comes after it) and `fields` (whether its payload is an
-object). process at a commit: `last`.
+object). process at a commit: `last`, `phase` and `file` (whether it is known which file it wrote). process at a model
+call: `answered` (whether the whole reply arrived).
 """
 
 Seam = Literal["llm", "tool", "store", "event", "process"]
@@ -125,6 +127,10 @@ class ToolEffect(Effect):
         return reply
 
 
+Condition = Literal["full", "read-only", "locked"]
+"""What a store can be in: no room is left, nothing may be written, another process holds it."""
+
+
 class StoreEffect(Effect):
     """Acts on a commit of the agent's store, before it is written or after."""
 
@@ -138,6 +144,14 @@ class StoreEffect(Effect):
         """What the store says as it fails at the site, or None where it does not."""
         return None
 
+    def condition(self) -> Condition | None:
+        """What the store is in from here on, where it fails for more than this one commit."""
+        return None
+
+    def for_how_long_s(self) -> float:
+        """Virtual seconds that the condition holds."""
+        return math.inf
+
 
 class EventEffect(Effect):
     """Acts on the events that are delivered to the agent from outside."""
@@ -149,8 +163,16 @@ class EventEffect(Effect):
         """What is delivered instead, in order; a new list. `at` is the index of the delivery at the site."""
 
 
-Moment = Literal["commit", "before-call", "after-effect"]
-"""When a process can die: around a commit, before a tool works, after it has worked and before it answers."""
+Moment = Literal["commit", "written", "before-call", "after-effect", "asked", "answered"]
+"""When a process can die.
+
+`commit`: on either side of one. `written`: as it is written, before the agent knows. `before-call`: before a tool
+works. `after-effect`: after it has worked and before it answers. `asked`: the model has the request. `answered`: the
+agent has the whole reply.
+"""
+
+Left = Literal["all", "torn", "flushed"]
+"""What a death leaves of the agent's files: all that was written; all but half of the last write; what was flushed."""
 
 
 class ProcessEffect(Effect):
@@ -167,3 +189,7 @@ class ProcessEffect(Effect):
     def stands_still_s(self) -> float:
         """Virtual seconds that the process stands still at the site; 0 for one that is started once more."""
         return 0.0
+
+    def left(self) -> Left:
+        """What is left of the agent's files where the process dies."""
+        return "all"

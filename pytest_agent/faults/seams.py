@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_agent.errors import ProcessDied
-from pytest_agent.faults.effect import Effect, Moment, ProcessEffect
+from pytest_agent.faults.effect import Effect, Left, Moment, ProcessEffect
 from pytest_agent.faults.schedule import Fault
 from pytest_agent.faults.site import Site
 from pytest_agent.trace import Died, FaultApplied, Trace
 
 EffectT = TypeVar("EffectT", bound=Effect)
+
+_HOW_IT_DIED: dict[Left, str] = {
+    "all": "the process died here and was started again",
+    "torn": "the process died in the middle of this write and was started again",
+    "flushed": "the power failed here, what was not flushed is lost, and the process was started again",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,21 @@ class Armed:
         return (site.n, site.attempt) > (self.fault.site.n, self.fault.site.attempt)
 
 
+class _Life:
+    """One process of the agent: what goes on in its name after its death may not act any more."""
+
+    alive = True
+
+
+_LIFE: ContextVar[_Life | None] = ContextVar("pytest_agent_life", default=None)
+
+
 def _go_on(boundary: str) -> None:
     del boundary
+
+
+def _keep(left: Left) -> None:
+    del left
 
 
 class Seams:
@@ -47,6 +68,10 @@ class Seams:
         self.applied: set[Fault] = set()
         self.dead = False
         self.start_again = False
+        self.restarts = 0
+        """How often an agent was started once more, after its death or its end."""
+        self.at_death: Callable[[Left], None] = _keep
+        """Told what a death leaves of the agent's files, in the moment in which it dies."""
         self.at_boundary: Callable[[str], None] = _go_on
         """Told of every boundary that a real process passes; one that is to die there kills itself."""
 
@@ -68,9 +93,26 @@ class Seams:
         self.applied.add(fault)
         self.trace.append(FaultApplied(fault=fault.name, site=str(site), detail=detail))
 
+    @contextmanager
+    def life(self) -> Iterator[None]:
+        """One process of the agent. What it has started, tasks and threads with its context, die with it."""
+        life = _Life()
+        before = _LIFE.set(life)
+        try:
+            yield
+        finally:
+            life.alive = not self.dead
+            _LIFE.reset(before)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether who asks goes on in the name of a process that has died."""
+        life = _LIFE.get()
+        return self.dead or (life is not None and not life.alive)
+
     def check_alive(self) -> None:
         """Raise ProcessDied again where a dead process goes on in its `finally` blocks: it may not act any more."""
-        if self.dead:
+        if self.is_dead:
             raise ProcessDied("the process is dead")
 
     def reach(self, site: Site, when: Moment = "commit") -> float:
@@ -79,16 +121,18 @@ class Seams:
         Returns the virtual seconds that it stands still here.
         """
         self.check_alive()
-        self.at_boundary(f"{site} {when}")
+        if when != "written":  # to a real process this is the same as after the commit
+            self.at_boundary(f"{site} {when}")
         place = site.at_process()
         still_s = 0.0
         for fault, effect in self.at(place, ProcessEffect):
             if fault in self.applied or effect.when != when:
                 continue
             if effect.dies():
-                self.struck(fault, place, "the process died here and was started again")
+                self.struck(fault, place, _HOW_IT_DIED[effect.left()])
                 self.trace.append(Died(site=str(place)))
                 self.dead = True
+                self.at_death(effect.left())
                 raise ProcessDied(str(place))
             if effect.stands_still_s():
                 still_s += effect.stands_still_s()

@@ -51,8 +51,14 @@ def is_open(task: Sequence[Event]) -> bool:
     rows = [
         row for event in task if isinstance(event, AgentStarted) for row in event.description.get("transitions", ())
     ]
+    state = last_state(task)
+    return bool(rows) and state is not None and state not in terminal_states(rows)
+
+
+def last_state(task: Sequence[Event]) -> str | None:
+    """The state that the agent's own log comes to, or None where it tells of none."""
     moves = [row for log in logs_of(task).values() for row in log if _is_move(row)]
-    return bool(rows and moves) and moves[-1].get("to") not in terminal_states(rows)
+    return str(moves[-1].get("to")) if moves else None
 
 
 def logs_of(events: Iterable[Event]) -> dict[str, list[Row]]:

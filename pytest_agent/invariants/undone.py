@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_agent.invariants.evidence import Evidence, Violation
-from pytest_agent.invariants.legal_machine import is_open
+from pytest_agent.invariants.legal_machine import is_open, last_state
 from pytest_agent.invariants.lives import contracts_of, tasks_of
 from pytest_agent.trace import AgentEvent, EffectCommitted, Event, OutcomeClaimed
 
@@ -22,19 +22,22 @@ def undone_in_reverse(evidence: Evidence) -> list[Violation] | None:
     In reverse order; and in every workflow no tool takes an effect that its contract does not declare. Needs an agent
     that describes its `contracts`, with `name`, `effect_class` and `compensation`, and tasks that do not run at once;
     otherwise not judged. An outcome of `unknown` or `partial`, or a log that has not come to a terminal state, may
-    leave effects as they are, for a person or a resume to settle. A success undoes nothing but what the clean run
+    leave effects as they are, for a person or a resume to settle; so does a log that has come to the state in which the
+    clean run succeeds, whatever the agent could not do after that. A success undoes nothing but what the clean run
     does. What undoes what is read from the agent's events of the kind `compensation` (`key`, `undoes`) where it
     reports them, and from the contracts otherwise.
     """
     tasks = tasks_of(evidence.events)
     if tasks is None or not any(contracts_of(task) for task in tasks):
         return None
+    clean = evidence.baseline or ()
+    done = last_state(clean) if Evidence(clean).claims_success else None
     usual = Counter(event.tool for event in evidence.baseline or () if isinstance(event, EffectCommitted))
     found: list[Violation] = []
     for task in tasks:
         contracts = contracts_of(task)
         found += _undeclared(task, contracts)
-        found += _undone(task, contracts, usual)
+        found += _undone(task, contracts, usual, done)
     return found
 
 
@@ -45,7 +48,7 @@ def _undeclared(task: Sequence[Event], contracts: Contracts) -> Iterator[Violati
             yield Violation(ID, NAME, headline, (_line(event),))
 
 
-def _undone(task: Sequence[Event], contracts: Contracts, usual: Counter[str]) -> Iterator[Violation]:
+def _undone(task: Sequence[Event], contracts: Contracts, usual: Counter[str], done: str | None) -> Iterator[Violation]:
     lines = tuple(_line(event) for event in _effects(task))
     left, problems, undone = _replayed(task, contracts)
     claim = next((event for event in reversed(task) if isinstance(event, OutcomeClaimed)), None)
@@ -56,6 +59,8 @@ def _undone(task: Sequence[Event], contracts: Contracts, usual: Counter[str]) ->
     if not succeeded:
         for problem in problems:
             yield Violation(ID, NAME, problem, lines)
+    if done is not None and last_state(task) == done:
+        return
     if claim is not None and claim.outcome in _ABORTED and not is_open(task):
         for event in reversed(left):
             undo = contracts[event.tool]["compensation"]

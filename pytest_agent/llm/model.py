@@ -182,7 +182,10 @@ class ScriptedModel(Told):
             delivery.close()
             if self._judged:
                 self._seams.trace.append(delivery.arrived(end))
-            self._seams.at_boundary(f"{delivery.where} answered")
+            if delivery.is_complete:
+                self._seams.reach(delivery.site, "answered")
+            else:
+                self._seams.at_boundary(f"{delivery.where} answered")
 
     def snapshot(self) -> dict[str, Any]:
         """What the model remembers of its conversations, as JSON data: the provider outlives the agent's process."""
@@ -223,13 +226,13 @@ class ScriptedModel(Told):
 
     def _deliver(self, request: ModelRequest, wire: WireRequest) -> Delivery | None:
         script = self._scripts[request.conversation]
-        line = script.next_line(request, faulted=self._seams.faulted)
+        line = script.next_line(request, faulted=self._seams.faulted, restarts=self._seams.restarts)
         site = Site("llm", script.name, n=line.call.n, attempt=line.call.attempts)
         where = str(site)
         if self._judged:
             script.meter.requested(request.model, attempt=site.attempt)
             self._seams.trace.append(requested(site, where, request))
-        self._seams.at_boundary(f"{where} asked")
+        still_s = self._seams.reach(site, "asked")
         if line.turn is None:
             detail = closest.nothing_said(script, line, request, wire, self._scripts.names)
             if self._judged:
@@ -239,6 +242,9 @@ class ScriptedModel(Told):
             return None
         number = script.reply_number(line.call)
         spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
+        if still_s:
+            late = dataclasses.replace(spoken.reply, head_s=spoken.reply.head_s + still_s)
+            spoken = spoken._replace(reply=late)
         cost_usd = None
         if spoken.usage is not None:
             cost_usd = self.prices.cost_usd(request.model, spoken.usage)

@@ -73,6 +73,7 @@ class Script(Told):
         """A new conversation: what comes is heard next, and nothing of before is said in it."""
         self._begins = len(self.turns)
         self._running = None
+        self.book.begin()
 
     def says(self, *said: Said) -> None:
         """The next turns of this conversation, in order. Raises TypeError for what a model cannot say."""
@@ -93,10 +94,14 @@ class Script(Told):
         """Whether there is anything that could answer."""
         return bool(self.turns or self.known_rules or self.function or self._shared.function)
 
-    def next_line(self, request: ModelRequest, *, faulted: bool) -> Line:
-        """What this request is told. `faulted` says that some fault of the schedule has struck in this run."""
+    def next_line(self, request: ModelRequest, *, faulted: bool, restarts: int = 0) -> Line:
+        """What this request is told.
+
+        `faulted` says that some fault of the schedule has struck in this run, `restarts` how often the agent has been
+        started once more.
+        """
         last = self.book.last
-        call = self.book.retried(request)
+        call = self.book.retried(request, restarts)
         if call is None:
             call = self.book.open(request)
             self._check_end(call)

@@ -185,7 +185,7 @@ class _Tool:
                     if reply.hangs:
                         await asyncio.get_running_loop().create_future()
                 except asyncio.CancelledError:
-                    if not self._seams.dead:
+                    if not self._seams.is_dead:
                         self._record(ToolReply(error=TimeoutError("the caller stopped waiting"), lost=True), attempt)
                     raise
                 return self._end(reply, attempt)

@@ -30,7 +30,16 @@ os.environ |= {
     "LANGSMITH_TRACING": "false",
 }
 
-NEEDED = ("aiohttp", "litellm", "langchain_openai", "langchain_anthropic", "pydantic_ai", "agents", "langgraph")
+NEEDED = (
+    "aiohttp",
+    "litellm",
+    "langchain_openai",
+    "langchain_anthropic",
+    "pydantic_ai",
+    "agents",
+    "langgraph",
+    "aiosqlite",
+)
 ABSENT = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 REASON = f"the clients have an environment of their own, `make clients`; this one lacks {', '.join(ABSENT)}"
 

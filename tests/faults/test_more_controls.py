@@ -105,6 +105,13 @@ SITES = {
     "store-slow": "store:commit#2.before",
     "store-answer-late": "store:commit#2.after",
     "restart-after-end": "process@store:commit#6.after",
+    "store-fails-over": "store:commit#2.after",
+    "store-held-shortly": "store:commit#2.before",
+    "commit-slow-on-full-disk": "store:commit#2.before",
+    "process-stands-still-asking": "process@llm#2",
+    "process-stands-still-waiting": "process@llm#2",
+    "write-slow": "process@store:commit#2.after",
+    "flush-slow": "process@store:commit#2.after",
     "process-stands-still-before-call": "process@tool:payments.refund",
     "process-stands-still-after-effect": "process@tool:payments.refund",
 }
@@ -171,6 +178,11 @@ def test_other_seams_have_no_variant_without_their_facts(named):
 
 def test_the_moments_of_a_process():
     commit, call_, effect = {"last": False}, {"effect": False}, {"effect": True}
+    whole, cut = {"answered": True}, {"answered": False}
+    written = {"last": False, "phase": "after", "file": True}
+    assert [process_moment("asked", facts) for facts in (whole, cut, commit)] == [True, True, False]
+    assert [process_moment("answered", facts) for facts in (whole, cut, commit)] == [True, False, False]
+    assert [process_moment("written", facts) for facts in (written, commit, whole)] == [True, False, False]
     assert [process_moment("commit", facts) for facts in (commit, call_, effect)] == [True, False, False]
     assert [process_moment("before-call", facts) for facts in (commit, call_, effect)] == [False, True, True]
     assert [bool(process_moment("after-effect", facts)) for facts in (commit, call_, effect)] == [False, False, True]

@@ -16,7 +16,15 @@ from pytest_agent.errors import ProcessDied, RunAbort
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.effect import Delivered
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Died, EffectCommitted, FaultApplied, OutcomeClaimed, StoreCommitted, ToolReplied
+from pytest_agent.trace import (
+    AgentStarted,
+    Died,
+    EffectCommitted,
+    FaultApplied,
+    OutcomeClaimed,
+    StoreCommitted,
+    ToolReplied,
+)
 
 HTTP = httpx.AsyncClient()
 
@@ -242,7 +250,7 @@ def refund(run):
         return asyncio.run(AgentRunner(run.seams)(agent, "Please refund order 7"))
 
 
-def test_sites_of_a_tool_for_a_process_need_a_store(run_under):
+def test_sites_of_a_process_need_an_agent_that_is_started_again(run_under):
     run = run_under()
     refund(run)
     sites = {str(seen.site): seen.facts for seen in list_sites(run.trace.events)}
@@ -253,7 +261,10 @@ def test_sites_of_a_tool_for_a_process_need_a_store(run_under):
     assert (sites["llm#1"]["called"], sites["llm#1"]["pure"], sites["llm#1"]["calls"]) == (False, False, 1)
     assert (sites["llm#2"]["called"], sites["llm#2"]["pure"]) == (True, True)
     assert (sites["llm#3"]["called"], sites["llm#3"]["pure"], sites["llm#3"]["calls"]) == (True, False, 0)
+    assert sites["process@llm#2"] == {"answered": True}
     bare = [event for event in run.trace.events if not isinstance(event, StoreCommitted)]
+    assert {seen.site.seam for seen in list_sites(bare) if seen.site.process} == {"tool", "llm"}
+    bare = [event for event in bare if not isinstance(event, AgentStarted)]
     assert not [seen for seen in list_sites(bare) if seen.site.process]
 
 

@@ -598,6 +598,17 @@ I20_RIGHT = [
         ev(BANK, OPENED, CLOSED, OPENED, claim(), clean=[OPENED, CLOSED]),
     ),
     ("a success, then a task that fails with nothing done", ev(BANK, OPENED, claim(), BANK, claim("failed"))),
+    (
+        "what comes after its good end cannot be stored",
+        ev(
+            BANK,
+            GO,
+            move(2, "WORK", "done"),
+            OPENED,
+            claim("failed"),
+            clean=[BANK, GO, move(2, "WORK", "done"), claim()],
+        ),
+    ),
     ("a tool that no contract knows", ev(BANK, committed("diary"), claim())),
     (
         "two of one kind, as the agent says",

@@ -57,3 +57,28 @@ def test_agents_in_threads_of_a_loop_keep_their_conversation(run_under):
 
     with run.inside():
         assert asyncio.run(all_of_them()) == ["to a", "to b", "to c"]
+
+
+def test_a_process_that_was_started_again_hears_what_the_one_before_it_heard(run_under):
+    run = run_under()
+    run.llm.says("one", "two", "three", "four")
+    with run.inside():
+        said = [HTTP.post(URL, json=body(text)) for text in ("same", "same", "other")]
+        run.seams.restarts = 1
+        said += [HTTP.post(URL, json=body(text)) for text in ("same", "other", "same", "same")]
+    texts = [reply.json()["choices"][0]["message"]["content"] for reply in said]
+    assert texts == ["one", "two", "three", "one", "three", "two", "four"]
+    assert [request.site for request in run.llm.requests][3:] == ["llm#1/2", "llm#3/2", "llm#2/2", "llm#4"]
+
+
+def test_a_new_conversation_does_not_hear_what_another_one_has_heard(run_under):
+    run = run_under()
+    run.llm.says("one", "two")
+    with run.inside():
+        HTTP.post(URL, json=body("same"))
+        run.seams.applied.add(None)  # as after a fault: the turns that are left are not asked for any more
+        run.llm.new_conversation()
+        run.llm.says("three")
+        run.seams.restarts = 1
+        reply = HTTP.post(URL, json=body("same"))
+    assert reply.json()["choices"][0]["message"]["content"] == "three"

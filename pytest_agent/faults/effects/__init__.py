@@ -41,6 +41,7 @@ from pytest_agent.faults.effects.spoil_ids import SpoilIds
 from pytest_agent.faults.effects.sse_fields import SseFields
 from pytest_agent.faults.effects.stall_stream import StallStream
 from pytest_agent.faults.effects.stand_still import StandStill
+from pytest_agent.faults.effects.store_broken import StoreBroken
 from pytest_agent.faults.effects.store_fails import StoreFails
 from pytest_agent.faults.effects.store_late import StoreLate
 from pytest_agent.faults.effects.swap_events import SwapEvents
@@ -93,6 +94,7 @@ EFFECTS: dict[str, type[Effect]] = {
         SseFields,
         StallStream,
         StandStill,
+        StoreBroken,
         StoreFails,
         StoreLate,
         SwapEvents,

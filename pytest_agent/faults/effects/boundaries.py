@@ -23,4 +23,10 @@ def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]
 
 def process_moment(when: Moment, facts: Facts) -> bool:
     """Whether a process passes this moment at a site with these facts."""
-    return "last" in facts if when == "commit" else "effect" in facts and (when == "before-call" or facts["effect"])
+    if when == "commit":
+        return "last" in facts
+    if when == "written":
+        return facts.get("phase") == "after" and bool(facts.get("file"))
+    if when in ("asked", "answered"):
+        return "answered" in facts and (when == "asked" or facts["answered"])
+    return "effect" in facts and (when == "before-call" or facts["effect"])

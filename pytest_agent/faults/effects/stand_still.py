@@ -18,9 +18,9 @@ class StandStill(ProcessEffect):
     for_s: float = Field(default=2.0, gt=0)
 
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
-        """Applies where the process passes this moment."""
+        """Applies where the process passes this moment, but for that in which it has its answer already."""
         del sweep
-        return [self] if process_moment(self.when, facts) else []
+        return [self] if self.when != "answered" and process_moment(self.when, facts) else []
 
     def dies(self) -> bool:
         """It does not."""

@@ -12,6 +12,7 @@ from pytest_agent.guard import is_loopback
 from pytest_agent.llm.reply import Chunk, Reply
 from pytest_agent.llm.request import WireRequest
 from pytest_agent.llm.server.journal import Journal
+from pytest_agent.llm.server.world import Committing, Tools, call_tool, object_of, said
 
 PREFIX = "/__/"
 _JSON = (("content-type", "application/json"),)
@@ -31,9 +32,15 @@ class Scripting(Protocol):
 
 
 class Control:
-    """Answers them. `scripting` None: the script belongs to a test, which says it with `llm.says(...)`."""
+    """Answers them. `scripting` None: the script belongs to a test, which says it with `llm.says(...)`.
 
-    def __init__(self, journal: Journal, scripting: Scripting | None = None) -> None:
+    `tools` are those of the test's sandbox; `committing` is told of the commits of an agent that says them, one that
+    dies where a schedule says so.
+    """
+
+    def __init__(self, journal: Journal, scripting: Scripting | None = None, tools: Tools | None = None) -> None:
+        self.committing: Committing | None = None
+        self._tools = tools
         self._journal = journal
         self._scripting = scripting
         self._routes: dict[str, dict[str, Callable[[WireRequest, Query], Reply]]] = {
@@ -42,12 +49,15 @@ class Control:
             "usage": {"GET": self._usage},
             "reset": {"POST": self._reset},
             "script": {"PUT": self._script, "POST": self._script},
+            "commits": {"POST": self._commits},
         }
 
     def answer(self, wire: WireRequest, *, allowed: bool) -> Reply:
         """The reply; `allowed` says whether the request shows the token that the server asks for."""
         name = wire.path.removeprefix(PREFIX)
         methods = self._routes.get(name)
+        if name.startswith("tools/") and self._tools is not None:
+            methods = {"POST": self._tool}
         if methods is None:
             return _wrong(404, f"no route {wire.path!r}.{did_you_mean(name, self._routes)}")
         if wire.method not in methods:
@@ -85,6 +95,16 @@ class Control:
         if self._scripting is not None:
             self._scripting.begin_again()
         return _said({"status": "reset"})
+
+    def _tool(self, wire: WireRequest, query: Query) -> Reply:
+        del query
+        return call_tool(self._tools or {}, wire.path.removeprefix(f"{PREFIX}tools/"), wire)
+
+    def _commits(self, wire: WireRequest, query: Query) -> Reply:
+        del query
+        if self.committing is None:
+            raise UsageError("nobody asks for the commits of this process; start it as a MortalCommand")
+        return said(200, self.committing(object_of(wire)))
 
     def _script(self, wire: WireRequest, query: Query) -> Reply:
         del query

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+THREAD = "pytest-agent-llm-server"
+"""The thread in which the server of a test runs, in real time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

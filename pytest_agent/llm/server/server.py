@@ -13,12 +13,12 @@ from pytest_agent.llm.server.app import App
 from pytest_agent.llm.server.control import Control
 from pytest_agent.llm.server.engine import Engine
 from pytest_agent.llm.server.journal import Entry, Journal
-from pytest_agent.llm.server.limits import Limits
+from pytest_agent.llm.server.limits import THREAD, Limits
 from pytest_agent.llm.server.selector import SeenSelector
+from pytest_agent.llm.server.world import Tools
 from pytest_agent.llm.turn import Said
 from pytest_agent.trace import Trace
 
-THREAD = "pytest-agent-llm-server"
 HOST = "127.0.0.1"
 _KEY = "pytest-agent"
 
@@ -30,11 +30,18 @@ class LlmServer:
     """
 
     def __init__(
-        self, model: ScriptedModel, trace: Trace, *, limits: Limits | None = None, coalesce: bool = False
+        self,
+        model: ScriptedModel,
+        trace: Trace,
+        *,
+        limits: Limits | None = None,
+        coalesce: bool = False,
+        tools: Tools | None = None,
     ) -> None:
         self.journal = Journal()
+        self.control = Control(self.journal, tools=tools)
         self._model = model
-        self._app = App(model, trace, Control(self.journal), self.journal)
+        self._app = App(model, trace, self.control, self.journal)
         self._limits = limits
         self._coalesce = coalesce
         self._port = 0
@@ -70,7 +77,9 @@ class LlmServer:
         return self.url
 
     def environment(self, conversation: str | None = None) -> dict[str, str]:
-        """The variables by which the providers' SDKs find this server, for a subprocess.
+        """The variables by which the providers' SDKs find this server, for a subprocess, and `PYTEST_AGENT_URL`.
+
+        Below that are the tools of the test: `POST $PYTEST_AGENT_URL/__/tools/<name>`, see `server/world.py`.
 
         With a `conversation` the process belongs to it: its name is the API key.
         """
@@ -82,6 +91,7 @@ class LlmServer:
             "ANTHROPIC_API_KEY": key,
             "GOOGLE_GEMINI_BASE_URL": self.gemini_url,
             "GEMINI_API_KEY": key,
+            "PYTEST_AGENT_URL": self.url,
         }
 
     def says(self, *turns: Said) -> None:

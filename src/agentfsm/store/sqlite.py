@@ -47,6 +47,11 @@ class SQLiteStore:
         self._schema = schema or Schema()
         self._file = SQLiteFile(Path(path), busy_s=busy_s, schema=self._schema, read_only=read_only)
 
+    @property
+    def path(self) -> Path:
+        """The file; beside it lies its write-ahead log."""
+        return self._file.path
+
     async def commit(self, change: Commit) -> Receipt:
         """Write all of it or nothing. A cancelled caller still waits for the transaction to end."""
         schema = self._schema

@@ -28,7 +28,7 @@ class SQLiteFile:
     """
 
     def __init__(self, path: Path, *, busy_s: float, schema: Schema, read_only: bool) -> None:
-        self._path = path
+        self.path = path
         self._busy_s = busy_s
         self._schema = schema
         self._read_only = read_only
@@ -60,11 +60,11 @@ class SQLiteFile:
         """Run the work in a transaction; return once it is durable. See `Batches.write`."""
         self._check_open()
         if self._read_only:
-            raise StoreError(f"{self._path} is open for reading only; nothing was written", code="read_only")
+            raise StoreError(f"{self.path} is open for reading only; nothing was written", code="read_only")
         try:
             return await self._batches.write(work, change)
         except REFUSALS as error:
-            raise store_error(self._path, error) from error
+            raise store_error(self.path, error) from error
 
     async def rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query, as they were last committed."""
@@ -74,7 +74,7 @@ class SQLiteFile:
                 await self._on(self._writer, self._write_db)  # makes the file and its tables
             return await self._reads.add(lambda db: db.execute(query, given).fetchall())
         except REFUSALS as error:
-            raise store_error(self._path, error) from error
+            raise store_error(self.path, error) from error
 
     async def _on(self, thread: ThreadPoolExecutor, act: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -88,9 +88,9 @@ class SQLiteFile:
     def _open_reader(self) -> bool:
         """Open what there is; return whether there is something, for a reader only has what a writer has made."""
         try:
-            self._read_connection = self._read_connection or open_reader(self._path, self._busy_s, self._schema)
+            self._read_connection = self._read_connection or open_reader(self.path, self._busy_s, self._schema)
         except (sqlite3.OperationalError, StoreError) as error:
-            code = error.code if isinstance(error, StoreError) else store_error(self._path, error).code
+            code = error.code if isinstance(error, StoreError) else store_error(self.path, error).code
             if self._read_only or code not in {"cannot_open", "old_schema"}:
                 raise
             return False
@@ -98,7 +98,7 @@ class SQLiteFile:
 
     def _read(self, units: list[Unit]) -> None:
         if self._read_connection is None:
-            self._read_connection = open_reader(self._path, self._busy_s, self._schema)
+            self._read_connection = open_reader(self.path, self._busy_s, self._schema)
         for unit in units:
             try:
                 unit.result = unit.work(self._read_connection)
@@ -107,7 +107,7 @@ class SQLiteFile:
 
     def _write_db(self) -> sqlite3.Connection:
         if self._write_connection is None:
-            db = open_writer(self._path, self._busy_s, self._schema)
+            db = open_writer(self.path, self._busy_s, self._schema)
             try:
                 sqlite_fused.prepare(db)
             except BaseException:

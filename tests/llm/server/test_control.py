@@ -49,7 +49,12 @@ def test_requests_can_be_chosen(start, connect):
 @pytest.mark.parametrize(
     ("method", "path", "status", "said"),
     [
-        ("GET", "/__/request", 404, "no route '/__/request'. Did you mean 'requests'? Known: health, requests,"),
+        (
+            "GET",
+            "/__/request",
+            404,
+            "no route '/__/request'. Did you mean 'requests'? Known: commits, health,",
+        ),
         ("GET", "/__/reset", 405, "/__/reset takes POST, not GET"),
         ("GET", "/__/requests?conversatoin=a", 400, "unknown parameter 'conversatoin'. Did you mean 'conversation'?"),
         ("GET", "/__/requests?after=x", 400, "after='x': expected a whole number, 0 or more"),
