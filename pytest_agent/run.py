@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_agent.clock import Clock, NothingToWaitFor
 from pytest_agent.errors import RunAbort, UnansweredCall, WorldDiffers
+from pytest_agent.faults.ready import ReadyTasks
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.faults.seams import Armed, Seams
 from pytest_agent.guard import NetworkGuard
@@ -75,6 +76,7 @@ class Run:
         self.clock = Clock()
         self.trace = Trace(self.clock, trace_file)
         self.seams = Seams(self.trace, armed)
+        self.clock.order_tasks(ReadyTasks(self.seams).choose)
         self.llm = ScriptedModel(self.seams, seed=seed)
         self.sandbox = Sandbox(self.seams, ledger, self.clock.sleep, self.llm.tool_ended)
         self._intercept = HttpIntercept(self.llm, self.trace, self.clock.sleep)

@@ -229,6 +229,15 @@ class FaultApplied(Event):
     detail: str
 
 
+@_event("task_chosen")
+class TaskChosen(Event):
+    """Several tasks were ready at one moment: how many, and which of them went first, from 1 in the usual order."""
+
+    site: str
+    ready: int
+    picked: int
+
+
 @_event("died")
 class Died(Event):
     """The agent's process ended at this site."""

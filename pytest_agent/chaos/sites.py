@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, ToolCalled
+from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, TaskChosen, ToolCalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ def _of(
         site = Site.parse(event.site)
         last = {"last": site.phase == "after" and site == commits[-1]}
         return [SeenSite(site.at_process(), last), SeenSite(site, {"phase": site.phase})]
+    if isinstance(event, TaskChosen):
+        site = Site.parse(event.site)
+        return [SeenSite(site, {"ready": event.ready, "first": site.n == 1})]
     if isinstance(event, EventDelivered):
         # The same event once more is no other event: the two can change places and nobody would notice.
         after = arrived[arrived.index(event) + 1 :][:1]

@@ -16,6 +16,7 @@ from pytest_agent.clock import _real
 from pytest_agent.clock._active import active
 from pytest_agent.clock._descriptors import Descriptor, HasFileno, describe
 from pytest_agent.clock._hang import nothing_to_wait_for
+from pytest_agent.clock._ready import ReadyHandles
 from pytest_agent.clock._waiters import IdleLoop
 
 _Ts = TypeVarTuple("_Ts")
@@ -114,6 +115,7 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
         self._timers = itertools.count()
         super().__init__(selector)
         selector.belongs_to(self)
+        self._ready = ReadyHandles()
         # Virtual time is exact on every platform; a coarse resolution would fire timers early.
         self._clock_resolution = 1e-9
 
@@ -128,13 +130,14 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
 
     def run_forever(self) -> None:
         """Run until stopped; the clock knows meanwhile that this thread runs a loop."""
-        ident = threading.get_ident()
+        ident = self._ready.owner = threading.get_ident()
         clock = active()
         if clock is not None:
             clock.inside.loop_runs(ident)
         try:
             super().run_forever()
         finally:
+            self._ready.owner = 0
             clock = active()
             if clock is not None:
                 clock.inside.loop_ended(ident)
@@ -160,6 +163,11 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
         if waiter is not None and clock is not None:
             clock.inside.leave(waiter)
         return handle
+
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """What a descriptor has to say comes in no order of ours."""
+        self._ready.from_outside(handle)
+        super()._add_callback(handle)  # type: ignore[misc]
 
     def _counted(self, what: str) -> AbstractContextManager[None]:
         clock = active()

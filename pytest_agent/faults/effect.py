@@ -26,10 +26,11 @@ Facts = Mapping[str, Any]
 llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
 called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
 store: `phase`. event: `followed` (whether another event comes after it) and `fields` (whether its payload is an
-object). process at a commit: `last`.
+object). process at a commit: `last`. clock: `ready` (how many tasks could go first) and `first` (whether it is the
+first such moment).
 """
 
-Seam = Literal["llm", "tool", "store", "event", "process"]
+Seam = Literal["llm", "tool", "store", "event", "process", "clock"]
 
 
 class Effect(BaseModel):
@@ -147,6 +148,19 @@ class EventEffect(Effect):
     @abstractmethod
     def change(self, deliveries: Sequence[Delivered], at: int) -> list[Delivered]:
         """What is delivered instead, in order; a new list. `at` is the index of the delivery at the site."""
+
+
+class ClockEffect(Effect):
+    """Acts on what asyncio leaves open: which of the tasks that are ready at one moment goes first."""
+
+    seam: ClassVar[Seam] = "clock"
+
+    @abstractmethod
+    def goes_first(self, ready: int, n: int) -> int | None:
+        """Which of `ready` tasks goes first at the `n`-th such moment of the run, from 0 in the usual order.
+
+        None where there is no such task.
+        """
 
 
 Moment = Literal["commit", "before-call", "after-effect"]

@@ -44,6 +44,8 @@ from pytest_agent.faults.effects.stand_still import StandStill
 from pytest_agent.faults.effects.store_fails import StoreFails
 from pytest_agent.faults.effects.store_late import StoreLate
 from pytest_agent.faults.effects.swap_events import SwapEvents
+from pytest_agent.faults.effects.tasks_reordered import TasksReordered
+from pytest_agent.faults.effects.tasks_shuffled import TasksShuffled
 from pytest_agent.faults.effects.truncate_turn import TruncateTurn
 from pytest_agent.faults.effects.unknown_event import UnknownEvent
 from pytest_agent.faults.effects.unknown_tool import UnknownTool
@@ -96,6 +98,8 @@ EFFECTS: dict[str, type[Effect]] = {
         StoreFails,
         StoreLate,
         SwapEvents,
+        TasksReordered,
+        TasksShuffled,
         TruncateTurn,
         UnknownEvent,
         UnknownTool,
