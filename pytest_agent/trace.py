@@ -71,10 +71,15 @@ class RunStarted(Event):
 
 @_event("agent_started")
 class AgentStarted(Event):
-    """The agent under test was called; `life` counts restarts from 1, `description` is what it says of itself."""
+    """The agent under test was called; `life` counts restarts from 1, `description` is what it says of itself.
+
+    `can` is what can be done to it while it runs: `disconnect` and `request` cancel it, `second-worker` starts another
+    worker on its task.
+    """
 
     life: int
     description: dict[str, Any]
+    can: list[str] = dataclasses.field(default_factory=list)
 
 
 @_event("model_requested")
@@ -236,6 +241,28 @@ class TaskChosen(Event):
     site: str
     ready: int
     picked: int
+
+
+@_event("cancel_asked")
+class CancelAsked(Event):
+    """The agent's task was cancelled while it was under way: `disconnect` by a client, or `request` by a user."""
+
+    site: str
+    by: str
+
+
+@_event("agent_left")
+class AgentLeft(Event):
+    """What was still there when the agent's call had ended, and was not there when it began.
+
+    Tasks by their coroutine, threads by their name, child processes by their command, sockets by their peer. After a
+    cancel they had a moment to end; in a clean run they are as they were.
+    """
+
+    tasks: list[str]
+    threads: list[str]
+    children: list[str]
+    sockets: list[str]
 
 
 @_event("died")

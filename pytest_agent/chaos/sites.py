@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, TaskChosen, ToolCalled
+from pytest_agent.trace import AgentStarted, Event, EventDelivered, ModelReplied, StoreCommitted, TaskChosen, ToolCalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
     """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
     arrived = [event for event in events if isinstance(event, EventDelivered)]
+    can = sorted({word for event in events if isinstance(event, AgentStarted) for word in event.can})
+    # Only an agent with a store can be started again after it died at a call.
+    process = {"restartable": bool(commits), "can": can}
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
     said = False
@@ -35,7 +38,7 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
             # What the last turn that called any tools has called.
             called = [event] if said else [*called, event]
             said = False
-        for seen in _of(event, commits, called, arrived):
+        for seen in _of(event, commits, called, arrived, process):
             if seen.site.attempt == 1:
                 found.setdefault(seen.site, seen)
         said = said or isinstance(event, ModelReplied)
@@ -43,7 +46,11 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
 
 
 def _of(
-    event: Event, commits: Sequence[Site], called: Sequence[ToolCalled], arrived: Sequence[EventDelivered]
+    event: Event,
+    commits: Sequence[Site],
+    called: Sequence[ToolCalled],
+    arrived: Sequence[EventDelivered],
+    process: dict[str, Any],
 ) -> list[SeenSite]:
     if isinstance(event, ModelReplied):
         facts = {
@@ -54,14 +61,15 @@ def _of(
             "called": bool(called),
             "pure": bool(called) and not any(call.effect for call in called),
         }
-        return [SeenSite(Site.parse(event.site), facts)]
+        site = Site.parse(event.site)
+        model = {**process, "model": True, "first": site.n == 1}
+        return [SeenSite(site, facts), SeenSite(site.at_process(), model)]
     if isinstance(event, ToolCalled):
         site, effect = Site.parse(event.site), {"effect": event.effect}
-        # Only an agent with a store can be started again after it died here.
-        return [SeenSite(site, effect), *([SeenSite(site.at_process(), effect)] if commits else [])]
+        return [SeenSite(site, effect), SeenSite(site.at_process(), {**process, **effect})]
     if isinstance(event, StoreCommitted):
         site = Site.parse(event.site)
-        last = {"last": site.phase == "after" and site == commits[-1]}
+        last = {**process, "last": site.phase == "after" and site == commits[-1]}
         return [SeenSite(site.at_process(), last), SeenSite(site, {"phase": site.phase})]
     if isinstance(event, TaskChosen):
         site = Site.parse(event.site)

@@ -26,7 +26,9 @@ Facts = Mapping[str, Any]
 llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
 called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
 store: `phase`. event: `followed` (whether another event comes after it) and `fields` (whether its payload is an
-object). process at a commit: `last`. clock: `ready` (how many tasks could go first) and `first` (whether it is the
+object). process: `restartable` (whether the agent can be started again), `can` (what else can be
+done to it: see `AgentStarted`), `model` and `first` (at a model call, and whether it is the first one); at a commit:
+`last`. clock: `ready` (how many tasks could go first) and `first` (whether it is the
 first such moment).
 """
 
@@ -163,8 +165,9 @@ class ClockEffect(Effect):
         """
 
 
-Moment = Literal["commit", "before-call", "after-effect"]
-"""When a process can die: around a commit, before a tool works, after it has worked and before it answers."""
+Moment = Literal["commit", "before-call", "after-effect", "before-request", "after-reply"]
+"""Where in an agent's work: around a commit, before a tool works, after it has worked and before it answers, before a
+request reaches the model, after its reply was read. A process dies at the first three only."""
 
 
 class ProcessEffect(Effect):
@@ -181,3 +184,39 @@ class ProcessEffect(Effect):
     def stands_still_s(self) -> float:
         """Virtual seconds that the process stands still at the site; 0 for one that is started once more."""
         return 0.0
+
+
+class Hands:
+    """What can be done to the agent of a run from outside, by whoever runs it. Nobody can do anything by default.
+
+    Each returns whether it was done. Any thread may call them.
+    """
+
+    def cancel(self, by: str, site: Site, *, late: bool) -> bool:
+        """Cancel the agent's task: `disconnect` as a client that goes away, `request` as a user who asks for it.
+
+        `late`: when it has ended.
+        """
+        del by, site, late
+        return False
+
+    def start_second(self) -> bool:
+        """Let a second worker begin with the same task, over the same store."""
+        return False
+
+    def move_wall(self, by_s: float) -> bool:
+        """Set the wall clock by so many seconds."""
+        del by_s
+        return False
+
+
+class AroundProcess(ProcessEffect):
+    """Does something to the agent, or to what is around it, as it passes the site; the process goes on."""
+
+    def dies(self) -> bool:
+        """It does not."""
+        return False
+
+    @abstractmethod
+    def act(self, hands: Hands, site: Site) -> str:
+        """Do it; returns what was done, in one line, or "" where it could not be done."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_agent.errors import ProcessDied
-from pytest_agent.faults.effect import Effect, Moment, ProcessEffect
+from pytest_agent.faults.effect import AroundProcess, Effect, Hands, Moment, ProcessEffect
 from pytest_agent.faults.schedule import Fault
 from pytest_agent.faults.site import Site
 from pytest_agent.trace import Died, FaultApplied, Trace
@@ -47,6 +47,8 @@ class Seams:
         self.applied: set[Fault] = set()
         self.dead = False
         self.start_again = False
+        self.hands = Hands()
+        """What can be done to the agent that runs now."""
         self.at_boundary: Callable[[str], None] = _go_on
         """Told of every boundary that a real process passes; one that is to die there kills itself."""
 
@@ -80,10 +82,11 @@ class Seams:
         """
         self.check_alive()
         self.at_boundary(f"{site} {when}")
+        self.touch(site, when)
         place = site.at_process()
         still_s = 0.0
         for fault, effect in self.at(place, ProcessEffect):
-            if fault in self.applied or effect.when != when:
+            if fault in self.applied or effect.when != when or isinstance(effect, AroundProcess):
                 continue
             if effect.dies():
                 self.struck(fault, place, "the process died here and was started again")
@@ -97,3 +100,16 @@ class Seams:
                 self.struck(fault, place, "the process was started once more after its end")
                 self.start_again = True
         return still_s
+
+    def touch(self, site: Site, when: Moment) -> bool:
+        """A place where something can be done to the agent, or to what is around it, while its process goes on.
+
+        Returns whether anything was.
+        """
+        touched = False
+        place = site.at_process()
+        for fault, effect in self.at(place, AroundProcess):
+            if fault not in self.applied and effect.when == when and (told := effect.act(self.hands, place)):
+                self.struck(fault, place, told)
+                touched = True
+        return touched

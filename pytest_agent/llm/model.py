@@ -31,6 +31,7 @@ from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied, Una
 MOST_CHARACTERS = 800_000
 """Of the text in a request, with which it is too long for any context: 200,000 tokens of four characters."""
 
+_NOTICED_S = 0.001
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
 
@@ -183,6 +184,7 @@ class ScriptedModel(Told):
             if self._judged:
                 self._seams.trace.append(delivery.arrived(end))
             self._seams.at_boundary(f"{delivery.where} answered")
+            self._seams.touch(delivery.site, "after-reply")
 
     def snapshot(self) -> dict[str, Any]:
         """What the model remembers of its conversations, as JSON data: the provider outlives the agent's process."""
@@ -230,6 +232,7 @@ class ScriptedModel(Told):
             script.meter.requested(request.model, attempt=site.attempt)
             self._seams.trace.append(requested(site, where, request))
         self._seams.at_boundary(f"{where} asked")
+        touched = self._seams.touch(site, "before-request")
         if line.turn is None:
             detail = closest.nothing_said(script, line, request, wire, self._scripts.names)
             if self._judged:
@@ -239,13 +242,17 @@ class ScriptedModel(Told):
             return None
         number = script.reply_number(line.call)
         spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
+        reply = spoken.reply
+        if touched:
+            # While it waits for the answer the agent notices what was done to it meanwhile.
+            reply = dataclasses.replace(reply, head_s=reply.head_s + _NOTICED_S)
         cost_usd = None
         if spoken.usage is not None:
             cost_usd = self.prices.cost_usd(request.model, spoken.usage)
             if self._judged:
                 script.meter.spoke(request.model, spoken.usage, cost_usd)
         line.call.flowing = not spoken.harmed
-        delivery = Delivery(self, site, where, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
+        delivery = Delivery(self, site, where, line.call, reply, request.model, spoken.usage, cost_usd)
         self._open[delivery] = None
         return delivery
 

@@ -23,4 +23,17 @@ def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]
 
 def process_moment(when: Moment, facts: Facts) -> bool:
     """Whether a process passes this moment at a site with these facts."""
-    return "last" in facts if when == "commit" else "effect" in facts and (when == "before-call" or facts["effect"])
+    if when == "commit":
+        return "last" in facts
+    return "effect" in facts and bool(facts.get("restartable")) and (when == "before-call" or facts["effect"])
+
+
+def moments(facts: Facts) -> list[Moment]:
+    """The moments at a site at which something can be done around the process, whether or not it can be restarted."""
+    if "last" in facts:
+        return ["commit"]
+    if facts.get("model"):
+        return ["before-request", "after-reply"]
+    if "effect" in facts:
+        return ["before-call", "after-effect"] if facts["effect"] else ["before-call"]
+    return []
