@@ -152,8 +152,8 @@ class Clock:
     def order_tasks(self, choose: Callable[[int], int]) -> None:
         """Ask whenever several tasks of a loop are ready at one moment, in the thread of the test.
 
-        `choose` is given how many, two at least, and says which goes first, counted from 0 in the usual order. What a
-        thread or a socket has woken is not among them.
+        `choose` is given how many, two at least, and says which goes first, counted from 0 in the usual order. Those
+        that different threads or sockets have woken are in no order that could be chosen.
         """
         self.inside.choose = choose
 

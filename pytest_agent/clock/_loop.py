@@ -7,10 +7,10 @@ import itertools
 import math
 import selectors
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from pytest_agent.clock import _real
 from pytest_agent.clock._active import active
@@ -19,6 +19,7 @@ from pytest_agent.clock._hang import nothing_to_wait_for
 from pytest_agent.clock._ready import ReadyHandles
 from pytest_agent.clock._waiters import IdleLoop
 
+_T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 _Events = list[tuple[selectors.SelectorKey, int]]
 
@@ -127,6 +128,12 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
     def wake(self) -> None:
         """Interrupt the selector; any thread may call it."""
         self._write_to_self()  # type: ignore[attr-defined]
+
+    def run_until_complete(self, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
+        """As asyncio's. How the tasks end that were left when a loop is closed is no order that could be chosen."""
+        left = getattr(future, "_children", ())
+        self._ready.closing = bool(left) and all(isinstance(task, asyncio.Task) and task.cancelling() for task in left)
+        return super().run_until_complete(future)
 
     def run_forever(self) -> None:
         """Run until stopped; the clock knows meanwhile that this thread runs a loop."""

@@ -56,12 +56,18 @@ def _undone(task: Sequence[Event], contracts: Contracts, usual: Counter[str]) ->
     if not succeeded:
         for problem in problems:
             yield Violation(ID, NAME, problem, lines)
-    if claim is not None and claim.outcome in _ABORTED and not is_open(task):
+    if claim is not None and claim.outcome in _ABORTED and not is_open(task) and not _done(task):
         for event in reversed(left):
             undo = contracts[event.tool]["compensation"]
             yield Violation(
                 ID, NAME, f"{event.tool} was not undone by {undo} in a workflow that ended as {claim.outcome}", lines
             )
+
+
+def _done(task: Sequence[Event]) -> bool:
+    """Whether the agent's own log says success, whatever its caller heard of it: one who went away heard nothing."""
+    ends = [event.data for event in task if isinstance(event, AgentEvent) and event.data.get("kind") == "outcome"]
+    return bool(ends) and ends[-1].get("outcome") == "success"
 
 
 def _replayed(task: Sequence[Event], contracts: Contracts) -> tuple[list[EffectCommitted], list[str], Counter[str]]:

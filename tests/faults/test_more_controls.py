@@ -107,6 +107,9 @@ SITES = {
     "restart-after-end": "process@store:commit#6.after",
     "process-stands-still-before-call": "process@tool:payments.refund",
     "process-stands-still-after-effect": "process@tool:payments.refund",
+    "cancelled-too-late": "process@llm#1",
+    "second-worker-after-end": "process@store:commit#6.after",
+    "wall-clock-slewed": "process@llm#1",
 }
 
 
@@ -170,7 +173,9 @@ def test_other_seams_have_no_variant_without_their_facts(named):
 
 
 def test_the_moments_of_a_process():
-    commit, call_, effect = {"last": False}, {"effect": False}, {"effect": True}
+    can = {"restartable": True}
+    commit, call_, effect = {"last": False}, {"effect": False, **can}, {"effect": True, **can}
+    assert not process_moment("before-call", {"effect": True, "restartable": False})
     assert [process_moment("commit", facts) for facts in (commit, call_, effect)] == [True, False, False]
     assert [process_moment("before-call", facts) for facts in (commit, call_, effect)] == [False, True, True]
     assert [bool(process_moment("after-effect", facts)) for facts in (commit, call_, effect)] == [False, False, True]

@@ -242,19 +242,20 @@ def refund(run):
         return asyncio.run(AgentRunner(run.seams)(agent, "Please refund order 7"))
 
 
-def test_sites_of_a_tool_for_a_process_need_a_store(run_under):
+def test_a_process_that_has_no_store_cannot_be_started_again(run_under):
     run = run_under()
     refund(run)
     sites = {str(seen.site): seen.facts for seen in list_sites(run.trace.events)}
-    assert sites["process@tool:payments.refund#1"] == {"effect": True}
-    assert sites["process@tool:orders.lookup#1"] == {"effect": False}
+    process = {"restartable": True, "can": ["disconnect", "request", "second-worker"]}
+    assert sites["process@tool:payments.refund#1"] == {"effect": True, **process}
+    assert sites["process@tool:orders.lookup#1"] == {"effect": False, **process}
     assert sites["store:commit#1.before"] == {"phase": "before"}
     assert sites["store:commit#1.after"] == {"phase": "after"}
     assert (sites["llm#1"]["called"], sites["llm#1"]["pure"], sites["llm#1"]["calls"]) == (False, False, 1)
     assert (sites["llm#2"]["called"], sites["llm#2"]["pure"]) == (True, True)
     assert (sites["llm#3"]["called"], sites["llm#3"]["pure"], sites["llm#3"]["calls"]) == (True, False, 0)
     bare = [event for event in run.trace.events if not isinstance(event, StoreCommitted)]
-    assert not [seen for seen in list_sites(bare) if seen.site.process]
+    assert not any(seen.facts["restartable"] for seen in list_sites(bare) if seen.site.process)
 
 
 # Store.

@@ -24,13 +24,22 @@ class Cancelled(AroundProcess):
     late: bool = False
 
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
-        """Applies to coroutines, at each of their boundaries; late at the first call of a model only."""
+        """Applies to coroutines, at each of their boundaries; late at the first call of a model only.
+
+        A request is made where it finds a step under way: around a commit, and while the model is asked.
+        """
         sweep = tuple(sweep)
         ways: tuple[By, ...] = ("disconnect", "request") if "by" in sweep else (self.by,)
         whens = moments(facts) if "when" in sweep else [self.when] if self.when in moments(facts) else []
         if self.late and not facts.get("first"):
             return []
-        return [self.with_params(when=when, by=by) for by in ways if by in facts.get("can", ()) for when in whens]
+        return [
+            self.with_params(when=when, by=by)
+            for by in ways
+            if by in facts.get("can", ())
+            for when in whens
+            if by == "disconnect" or when in ("commit", "before-request")
+        ]
 
     def act(self, hands: Hands, site: Site) -> str:
         """Ask for it."""

@@ -23,8 +23,13 @@ class WallClock(AroundProcess):
     by_s: float = Field(default=3600.0, ge=-1e8, le=1e8)
 
     def variants(self, facts: Facts, sweep: Iterable[str]) -> Iterable[Self]:
-        """Applies at every boundary, at its first moment; a move of less than a second at the first model call only."""
+        """Applies around every commit; where there is none, before every call of the model or of a tool.
+
+        A move of less than a second at the first call of the model only.
+        """
         whens = moments(facts)[:1]
+        if facts.get("restartable") and "last" not in facts and not facts.get("first"):
+            return []
         if abs(self.by_s) < _SLEWED_S and not facts.get("first"):
             return []
         jumps = _JUMPS_S if "by_s" in sweep else (self.by_s,)
