@@ -74,11 +74,14 @@ class AgentStarted(Event):
     """The agent under test was called; `life` counts restarts from 1, `description` is what it says of itself.
 
     `restartable` says that it is started again where its process dies.
+    `can` is what can be done to it while it runs: `disconnect` and `request` cancel it, `second-worker` starts another
+    worker on its task.
     """
 
     life: int
     description: dict[str, Any]
     restartable: bool = False
+    can: list[str] = dataclasses.field(default_factory=list)
 
 
 @_event("model_requested")
@@ -233,6 +236,37 @@ class FaultApplied(Event):
     fault: str
     site: str
     detail: str
+
+
+@_event("task_chosen")
+class TaskChosen(Event):
+    """Several tasks were ready at one moment: how many, and which of them went first, from 1 in the usual order."""
+
+    site: str
+    ready: int
+    picked: int
+
+
+@_event("cancel_asked")
+class CancelAsked(Event):
+    """The agent's task was cancelled while it was under way: `disconnect` by a client, or `request` by a user."""
+
+    site: str
+    by: str
+
+
+@_event("agent_left")
+class AgentLeft(Event):
+    """What was still there when the agent's call had ended, and was not there when it began.
+
+    Tasks by their coroutine, threads by their name, child processes by their command, sockets by their peer. After a
+    cancel they had a moment to end; in a clean run they are as they were.
+    """
+
+    tasks: list[str]
+    threads: list[str]
+    children: list[str]
+    sockets: list[str]
 
 
 @_event("died")

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
-from agentfsm.errors import StoreError, UnknownTask
+from agentfsm.errors import Conflict, StoreError, UnknownTask
 from agentfsm.ports import Store
 from pytest_agent.adapters.arrivals import CONTROL, Arrival, Mailbox
 from pytest_agent.faults.effect import Condition, Delivered, Moment
@@ -191,10 +191,33 @@ class AgentFsm:
         """Go on with the task in a new process; the same call that starts one."""
         return await self._live(seams)
 
+    async def ask_to_cancel(self) -> bool:
+        """As a user does who has the task's id and nothing else."""
+        store = self._open_store()
+        try:
+            return await store.request_cancel(self._request_id)
+        except UnknownTask:
+            return False
+        finally:
+            await store.close()
+
+    async def work_too(self, seams: Seams) -> None:
+        """Resume the task with a runtime and a store of its own; it may belong to the first one, or be unknown yet."""
+        store = self._open_store()
+        try:
+            with contextlib.suppress(Conflict, UnknownTask):
+                await self._runtime(seams, store, self._lives + 1).resume(self._request_id)
+        finally:
+            await store.close()
+
+    def _runtime(self, seams: Seams, store: Store, life: int) -> Runtime:
+        observed: Any = ObservedStore(store, seams, self._count, life, self._faults, self._disk)
+        return self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
+
     async def _live(self, seams: Seams) -> Any:
         self._lives += 1
         store = self._open_store()
-        faults = self._faults = self._faults or StoreFaults(seams)
+        self._faults = self._faults or StoreFaults(seams)
         if self._disk is None and isinstance(store, SQLiteStore):
             self._disk = Disk(store.path.parent, f"{store.path.name}*", watched=needs_watching(seams.armed))
         before = seams.at_death
@@ -202,8 +225,7 @@ class AgentFsm:
             self._disk.come_back()  # the store opens its file when it is first used
             seams.at_death = self._disk.die
         try:
-            observed: Any = ObservedStore(store, seams, self._count, self._lives, faults, self._disk)
-            runtime = self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
+            runtime = self._runtime(seams, store, self._lives)
             result = await self._enter(runtime)
             if self._mailbox.is_empty:
                 return result

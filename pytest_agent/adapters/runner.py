@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pytest_agent.adapters.arrivals import Arrival, Mailbox
 from pytest_agent.adapters.groups import heart
+from pytest_agent.adapters.hands import AgentHands, powers_over
 from pytest_agent.adapters.outside import NeedsRun
 from pytest_agent.adapters.restartable import Restartable
 from pytest_agent.errors import RunAbort, UsageError
@@ -45,6 +47,7 @@ class AgentRunner:
         self._seams = seams
         self._run = run
         self._home: Home | None = None
+        self._hands = AgentHands(seams)
         self._arrived: Counter[str] = Counter()
 
     @property
@@ -83,7 +86,7 @@ class AgentRunner:
                 f"{agent!r} is not an agent: expected a callable, such as `run_agent(my_agent, 'the task')`, "
                 "a function that is @restartable, command([...]), agent_at(url), or a RestartableAgent"
             )
-        self._started(1, {})
+        self._started(1, {}, powers_over(agent, is_async=_is_async(agent)))
         try:
             result = agent(*args, **kwargs)
         except Exception as error:
@@ -114,24 +117,25 @@ class AgentRunner:
 
     async def _recorded(self, running: Awaitable[ResultT], claims: Outcome | None) -> ResultT:
         try:
-            result = await running
-        except Exception as error:
-            self._failed(error)
+            result = await self._hands.run(running)
+        except BaseException as error:
+            if isinstance(error, Exception) or self._hands.was_cancelled(error):
+                self._failed(error)
             raise
         self._seams.trace.append(result_claim(result, claims))
         return result
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         cause = heart(error)
-        if isinstance(cause, Exception):
+        if isinstance(cause, (Exception, asyncio.CancelledError)):
             self._seams.trace.append(failure_claim(cause))
 
     async def _lives(self, agent: RestartableAgent, args: tuple[Any, ...], claims: Outcome | None) -> Any:
         enter: Callable[[], Awaitable[Any]] = lambda: agent.start(self._seams, *args)  # noqa: E731 - rebound below
         for life in range(1, MAX_LIVES + 1):
-            self._started(life, agent.describe(), restartable=True)
+            self._started(life, agent.describe(), powers_over(agent, is_async=_in_a_loop()), restartable=True)
             with self._seams.life():
-                result = await self._one_life(enter)
+                result = await self._one_life(agent, enter)
             if result is not _DIED:
                 self._seams.trace.append(result_claim(result, claims))
                 if not self._seams.start_again:
@@ -141,19 +145,28 @@ class AgentRunner:
             enter = lambda: agent.resume(self._seams)  # noqa: E731 - as above
         raise RunAbort("runaway", f"the agent was started {MAX_LIVES} times and its task does not end")
 
-    async def _one_life(self, enter: Callable[[], Awaitable[Any]]) -> Any:
+    async def _one_life(self, agent: RestartableAgent, enter: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await enter()
+            return await (self._hands.run(enter(), agent) if _in_a_loop() else enter())
         except BaseException as error:
             # Death may surface in a group, or as what the agent made of it on its way out.
             if self._seams.dead:
                 return _DIED
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) or self._hands.was_cancelled(error):
                 self._failed(error)
             raise
 
-    def _started(self, life: int, description: dict[str, Any], *, restartable: bool = False) -> None:
-        self._seams.trace.append(AgentStarted(life=life, description=description, restartable=restartable))
+    def _started(self, life: int, description: dict[str, Any], can: list[str], *, restartable: bool = False) -> None:
+        started = AgentStarted(life=life, description=description, restartable=restartable, can=can)
+        self._seams.trace.append(started)
+
+
+def _is_async(agent: object) -> bool:
+    return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__)
+
+
+def _in_a_loop() -> bool:
+    return asyncio._get_running_loop() is not None
 
 
 def _to_its_end(running: Coroutine[Any, Any, ResultT]) -> ResultT:

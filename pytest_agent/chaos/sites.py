@@ -14,6 +14,7 @@ from pytest_agent.trace import (
     ModelReplied,
     OutcomeClaimed,
     StoreCommitted,
+    TaskChosen,
     ToolCalled,
 )
 
@@ -35,6 +36,7 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
     """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
     arrived = [event for event in events if isinstance(event, EventDelivered)]
+    can = sorted({word for event in events if isinstance(event, AgentStarted) for word in event.can})
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
     said = mortal = False
@@ -46,15 +48,21 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
             # What the last turn that called any tools has called.
             called = [event] if said else [*called, event]
             said = False
-        for seen in _of(event, commits, called, arrived):
-            if seen.site.attempt == 1 and (mortal or not seen.site.process):
+        # Only an agent that is at work can be started again after it died there.
+        process = {"restartable": mortal, "can": can}
+        for seen in _of(event, commits, called, arrived, process):
+            if seen.site.attempt == 1:
                 found.setdefault(seen.site, seen)
         said = said or isinstance(event, ModelReplied)
     return list(found.values())
 
 
 def _of(
-    event: Event, commits: Sequence[Site], called: Sequence[ToolCalled], arrived: Sequence[EventDelivered]
+    event: Event,
+    commits: Sequence[Site],
+    called: Sequence[ToolCalled],
+    arrived: Sequence[EventDelivered],
+    process: dict[str, Any],
 ) -> list[SeenSite]:
     if isinstance(event, ModelReplied):
         facts = {
@@ -66,15 +74,19 @@ def _of(
             "pure": bool(called) and not any(call.effect for call in called),
         }
         site = Site.parse(event.site)
-        return [SeenSite(site, facts), SeenSite(site.at_process(), {"answered": event.end == "complete"})]
+        model = {**process, "answered": event.end == "complete", "first": site.n == 1}
+        return [SeenSite(site, facts), SeenSite(site.at_process(), model)]
     if isinstance(event, ToolCalled):
         site, effect = Site.parse(event.site), {"effect": event.effect}
-        return [SeenSite(site, effect), SeenSite(site.at_process(), effect)]
+        return [SeenSite(site, effect), SeenSite(site.at_process(), {**process, **effect})]
     if isinstance(event, StoreCommitted):
         site = Site.parse(event.site)
         last = site.phase == "after" and site == commits[-1]
-        at_process = {"last": last, "phase": site.phase, "file": bool(event.file)}
+        at_process = {**process, "last": last, "phase": site.phase, "file": bool(event.file)}
         return [SeenSite(site.at_process(), at_process), SeenSite(site, {"phase": site.phase})]
+    if isinstance(event, TaskChosen):
+        site = Site.parse(event.site)
+        return [SeenSite(site, {"ready": event.ready, "first": site.n == 1})]
     if isinstance(event, EventDelivered):
         # The same event once more is no other event: the two can change places and nobody would notice.
         after = arrived[arrived.index(event) + 1 :][:1]

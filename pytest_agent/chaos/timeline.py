@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from pytest_agent.trace import (
+    AgentLeft,
     AssertionFailed,
     Died,
     EffectCommitted,
@@ -70,6 +71,8 @@ def _say(event: Event) -> str | None:
             return f"{event.site.removesuffix('.after')}  {event.label}" if event.site.endswith(".after") else None
         case EventDelivered():
             return f"{event.site}  {event.event} {event.source}/{event.event_id} acknowledged"
+        case AgentLeft() if left := [*event.tasks, *event.threads, *event.children, *event.sockets]:
+            return f"still there when the agent had ended: {', '.join(left)}"
         case Died():
             return "the process died"
         case OutcomeClaimed():

@@ -7,6 +7,7 @@ fires merely because the loop was idle. The limits are listed in `Clock`.
 
 from pytest_agent.clock._active import active as active
 from pytest_agent.clock._clock import Clock as Clock
+from pytest_agent.clock._descriptors import describe as describe_descriptor
 from pytest_agent.clock._descriptors import is_readable as is_readable
 from pytest_agent.clock._gate import Gate as Gate
 from pytest_agent.clock._hang import NothingToWaitFor as NothingToWaitFor
@@ -25,6 +26,7 @@ __all__ = [
     "VirtualClockWarning",
     "VirtualEventLoop",
     "active",
+    "describe_descriptor",
     "is_readable",
     "keep",
     "let_go",

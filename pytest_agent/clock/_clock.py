@@ -149,6 +149,22 @@ class Clock:
             self._program.known_peers[f"socket to {address}"] = at_rest
             self._engine.changed()
 
+    def order_tasks(self, choose: Callable[[int], int]) -> None:
+        """Ask whenever several tasks of a loop are ready at one moment, in the thread of the test.
+
+        `choose` is given how many, two at least, and says which goes first, counted from 0 in the usual order. Those
+        that different threads or sockets have woken are in no order that could be chosen.
+        """
+        self.inside.choose = choose
+
+    def move_wall(self, by_s: float) -> None:
+        """Set the wall clock by so many seconds, forward or back, as a time server does; no other clock moves."""
+        if not -math.inf < by_s < math.inf:
+            raise ValueError(f"a wall clock cannot be set by {by_s!r} seconds")
+        with self._engine.lock:
+            self._epoch_ns += round(by_s * _NS)
+            self._show()
+
     def install(self) -> None:
         """Replace time in this process; the calling thread is the test's own. Again does nothing.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pytest_agent.clock._engine import Engine
 from pytest_agent.clock._jobs import Job
 from pytest_agent.clock._obstacles import Program
+from pytest_agent.clock._ready import Choose
 from pytest_agent.clock._waiters import IdleLoop, SleepingThread, Waiter
 
 
@@ -20,6 +21,11 @@ class Inside:
         self._engine = engine
         self._program = program
         self._lock = engine.lock
+        self.choose: Choose | None = None
+
+    def who_chooses(self, ident: int) -> Choose | None:
+        """Who says in what order the ready tasks of a loop in thread `ident` go: of the test's own thread only."""
+        return self.choose if ident == self._program.home else None
 
     @contextmanager
     def waiting(self, waiter: Waiter) -> Iterator[None]:

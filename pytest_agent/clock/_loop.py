@@ -7,17 +7,19 @@ import itertools
 import math
 import selectors
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from pytest_agent.clock import _real
 from pytest_agent.clock._active import active
 from pytest_agent.clock._descriptors import Descriptor, HasFileno, describe
 from pytest_agent.clock._hang import nothing_to_wait_for
+from pytest_agent.clock._ready import ReadyHandles
 from pytest_agent.clock._waiters import IdleLoop
 
+_T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 _Events = list[tuple[selectors.SelectorKey, int]]
 
@@ -114,6 +116,7 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
         self._timers = itertools.count()
         super().__init__(selector)
         selector.belongs_to(self)
+        self._ready = ReadyHandles()
         # Virtual time is exact on every platform; a coarse resolution would fire timers early.
         self._clock_resolution = 1e-9
 
@@ -126,15 +129,22 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
         """Interrupt the selector; any thread may call it."""
         self._write_to_self()  # type: ignore[attr-defined]
 
+    def run_until_complete(self, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
+        """As asyncio's. How the tasks end that were left when a loop is closed is no order that could be chosen."""
+        left = getattr(future, "_children", ())
+        self._ready.closing = bool(left) and all(isinstance(task, asyncio.Task) and task.cancelling() for task in left)
+        return super().run_until_complete(future)
+
     def run_forever(self) -> None:
         """Run until stopped; the clock knows meanwhile that this thread runs a loop."""
-        ident = threading.get_ident()
+        ident = self._ready.owner = threading.get_ident()
         clock = active()
         if clock is not None:
             clock.inside.loop_runs(ident)
         try:
             super().run_forever()
         finally:
+            self._ready.owner = 0
             clock = active()
             if clock is not None:
                 clock.inside.loop_ended(ident)
@@ -160,6 +170,11 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
         if waiter is not None and clock is not None:
             clock.inside.leave(waiter)
         return handle
+
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """What a descriptor has to say comes in no order of ours."""
+        self._ready.from_outside(handle)
+        super()._add_callback(handle)  # type: ignore[misc]
 
     def _counted(self, what: str) -> AbstractContextManager[None]:
         clock = active()

@@ -27,11 +27,13 @@ Facts = Mapping[str, Any]
 llm: `streamed`, `terminal_at`, `arguments`, `calls` (how many the turn makes), `called` and `pure` (whether a tool was
 called before, and whether all that the turn before called are without effect). tool, and process at one: `effect`.
 store: `phase`. event: `followed` (whether another event comes after it) and `fields` (whether its payload is an
-object). process at a commit: `last`, `phase` and `file` (whether it is known which file it wrote). process at a model
-call: `answered` (whether the whole reply arrived).
+object). process: `restartable` (whether the agent is started again where it dies here) and `can` (what else can be done
+to it: see `AgentStarted`); at a commit `last`, `phase` and `file` (whether it is known which file it wrote); at a model
+call `answered` (whether the whole reply arrived) and `first`. clock: `ready` (how many tasks could go first) and
+`first` (whether it is the first such moment).
 """
 
-Seam = Literal["llm", "tool", "store", "event", "process"]
+Seam = Literal["llm", "tool", "store", "event", "process", "clock"]
 
 
 class Effect(BaseModel):
@@ -163,6 +165,19 @@ class EventEffect(Effect):
         """What is delivered instead, in order; a new list. `at` is the index of the delivery at the site."""
 
 
+class ClockEffect(Effect):
+    """Acts on what asyncio leaves open: which of the tasks that are ready at one moment goes first."""
+
+    seam: ClassVar[Seam] = "clock"
+
+    @abstractmethod
+    def goes_first(self, ready: int, n: int) -> int | None:
+        """Which of `ready` tasks goes first at the `n`-th such moment of the run, from 0 in the usual order.
+
+        None where there is no such task.
+        """
+
+
 Moment = Literal["commit", "written", "before-call", "after-effect", "asked", "answered"]
 """When a process can die.
 
@@ -193,3 +208,39 @@ class ProcessEffect(Effect):
     def left(self) -> Left:
         """What is left of the agent's files where the process dies."""
         return "all"
+
+
+class Hands:
+    """What can be done to the agent of a run from outside, by whoever runs it. Nobody can do anything by default.
+
+    Each returns whether it was done. Any thread may call them.
+    """
+
+    def cancel(self, by: str, site: Site, *, late: bool) -> bool:
+        """Cancel the agent's task: `disconnect` as a client that goes away, `request` as a user who asks for it.
+
+        `late`: when it has ended.
+        """
+        del by, site, late
+        return False
+
+    def start_second(self) -> bool:
+        """Let a second worker begin with the same task, over the same store."""
+        return False
+
+    def move_wall(self, by_s: float) -> bool:
+        """Set the wall clock by so many seconds."""
+        del by_s
+        return False
+
+
+class AroundProcess(ProcessEffect):
+    """Does something to the agent, or to what is around it, as it passes the site; the process goes on."""
+
+    def dies(self) -> bool:
+        """It does not."""
+        return False
+
+    @abstractmethod
+    def act(self, hands: Hands, site: Site) -> str:
+        """Do it; returns what was done, in one line, or "" where it could not be done."""

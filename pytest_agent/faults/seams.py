@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_agent.errors import ProcessDied
-from pytest_agent.faults.effect import Effect, Left, Moment, ProcessEffect
+from pytest_agent.faults.effect import AroundProcess, Effect, Hands, Left, Moment, ProcessEffect
 from pytest_agent.faults.schedule import Fault
 from pytest_agent.faults.site import Site
 from pytest_agent.trace import Died, FaultApplied, Trace
@@ -72,6 +72,8 @@ class Seams:
         """How often an agent was started once more, after its death or its end."""
         self.at_death: Callable[[Left], None] = _keep
         """Told what a death leaves of the agent's files, in the moment in which it dies."""
+        self.hands = Hands()
+        """What can be done to the agent that runs now."""
         self.at_boundary: Callable[[str], None] = _go_on
         """Told of every boundary that a real process passes; one that is to die there kills itself."""
 
@@ -123,10 +125,11 @@ class Seams:
         self.check_alive()
         if when != "written":  # to a real process this is the same as after the commit
             self.at_boundary(f"{site} {when}")
+            self.touch(site, when)
         place = site.at_process()
         still_s = 0.0
         for fault, effect in self.at(place, ProcessEffect):
-            if fault in self.applied or effect.when != when:
+            if fault in self.applied or effect.when != when or isinstance(effect, AroundProcess):
                 continue
             if effect.dies():
                 self.struck(fault, place, _HOW_IT_DIED[effect.left()])
@@ -141,3 +144,16 @@ class Seams:
                 self.struck(fault, place, "the process was started once more after its end")
                 self.start_again = True
         return still_s
+
+    def touch(self, site: Site, when: Moment) -> bool:
+        """A place where something can be done to the agent, or to what is around it, while its process goes on.
+
+        Returns whether anything was.
+        """
+        touched = False
+        place = site.at_process()
+        for fault, effect in self.at(place, AroundProcess):
+            if fault not in self.applied and effect.when == when and (told := effect.act(self.hands, place)):
+                self.struck(fault, place, told)
+                touched = True
+        return touched

@@ -1,6 +1,7 @@
 """A site: one occurrence at a seam in one run, and its text form.
 
     llm[conversation]#n/attempt    tool:name#n/attempt    store:commit#n.before|after    event:kind#n    process@<site>
+    clock:ready#n
 
 Parts that are 1 or default are left out: `llm#2`, `tool:payments.refund#1/2`. A site with no number stands for the
 first one: `tool:payments.refund`. Its identity is the logical call, never the order of arrival. What a name may not
@@ -31,10 +32,11 @@ _SITE = re.compile(
 )
 _SEAMS = ("clock", "event", "llm", "store", "tcp", "tool")
 _NAMED = {"tool", "store", "event", "tcp"}
+_NAMED_OR_NOT = {"clock"}
 _UNSAFE = re.compile(r"""[\s\x00-\x1f\x7f#;()@%\[\]/"'$`\\]""")
 _EXPECTED = (
-    "expected llm[conversation]#n/attempt, tool:name#n/attempt, store:commit#n.before|after, event:kind#n "
-    "or process@<site>, "
+    "expected llm[conversation]#n/attempt, tool:name#n/attempt, store:commit#n.before|after, event:kind#n, "
+    "clock:ready#n or process@<site>, "
     "such as 'tool:payments.refund#1'"
 )
 
@@ -75,7 +77,7 @@ class Site:
         seam, name = match["seam"], unquote(match["name"] or "")
         if seam not in _SEAMS:
             raise UsageError(f"site {_short(text)}: there is no seam {seam!r}.{did_you_mean(seam, _SEAMS)}")
-        if name and seam not in _NAMED:
+        if name and seam not in _NAMED | _NAMED_OR_NOT:
             raise UsageError(f"site {text!r}: {seam} takes no ':{name}'; {_EXPECTED}")
         if seam in _NAMED and not name:
             raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_agent.invariants.attempts_bounded import attempts_bounded
 from pytest_agent.invariants.budgets_kept import ends_within_budgets
+from pytest_agent.invariants.clean_cancel import clean_cancel
 from pytest_agent.invariants.complete_turns import complete_or_error
 from pytest_agent.invariants.effect_once import no_duplicate_effect
 from pytest_agent.invariants.evidence import Check, Evidence, Violation
@@ -28,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "I11": legal_state_machine,
     "I12": resume_equivalence,
     "I13": single_flight,
+    "I14": clean_cancel,
     "I20": undone_in_reverse,
 }
 

@@ -31,6 +31,7 @@ from pytest_agent.trace import ModelRequested, ServiceAnswered, ToolReplied, Una
 MOST_CHARACTERS = 800_000
 """Of the text in a request, with which it is too long for any context: 200,000 tokens of four characters."""
 
+_NOTICED_S = 0.001
 MOST_REFUSED = 200
 """Requests that the provider would refuse, after which a run is ended."""
 
@@ -186,6 +187,7 @@ class ScriptedModel(Told):
                 self._seams.reach(delivery.site, "answered")
             else:
                 self._seams.at_boundary(f"{delivery.where} answered")
+                self._seams.touch(delivery.site, "answered")
 
     def snapshot(self) -> dict[str, Any]:
         """What the model remembers of its conversations, as JSON data: the provider outlives the agent's process."""
@@ -232,7 +234,10 @@ class ScriptedModel(Told):
         if self._judged:
             script.meter.requested(request.model, attempt=site.attempt)
             self._seams.trace.append(requested(site, where, request))
+        touched = self._seams.touch(site, "asked")
         still_s = self._seams.reach(site, "asked")
+        if touched:
+            still_s += _NOTICED_S  # while it waits for the answer the agent notices what was done to it meanwhile
         if line.turn is None:
             detail = closest.nothing_said(script, line, request, wire, self._scripts.names)
             if self._judged:
@@ -242,16 +247,16 @@ class ScriptedModel(Told):
             return None
         number = script.reply_number(line.call)
         spoken = speak(line.turn, request, site, self._seams, number=number, pace=self._pace, seed=self._seed)
+        reply = spoken.reply
         if still_s:
-            late = dataclasses.replace(spoken.reply, head_s=spoken.reply.head_s + still_s)
-            spoken = spoken._replace(reply=late)
+            reply = dataclasses.replace(reply, head_s=reply.head_s + still_s)
         cost_usd = None
         if spoken.usage is not None:
             cost_usd = self.prices.cost_usd(request.model, spoken.usage)
             if self._judged:
                 script.meter.spoke(request.model, spoken.usage, cost_usd)
         line.call.flowing = not spoken.harmed
-        delivery = Delivery(self, site, where, line.call, spoken.reply, request.model, spoken.usage, cost_usd)
+        delivery = Delivery(self, site, where, line.call, reply, request.model, spoken.usage, cost_usd)
         self._open[delivery] = None
         return delivery
 

@@ -25,6 +25,7 @@ async def cancel(parts: Parts, held: Holding, under_way: UnderWay) -> bool:
     if held.task.version == 0:
         return False
     task, steps = await snapshot(parts.store, held.task.request_id)
+    await parts.telling.catch_up(parts.store, task)  # the commit that was interrupted was not told
     fence = held.task.fence + (not held.claimed)
     if task.fsm_state in TERMINAL or task.ending is not None:
         return False  # a decided end stays; its compensation goes on where it was

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -64,3 +65,21 @@ def test_a_deadline_shorter_than_the_back_off_fires(installed: Clock) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(ask(Overloaded(refusals=2), timeout_s=90))
     assert 90 <= installed.elapsed_s < 95
+
+
+def test_anthropic_backs_off_in_no_time(installed: Clock, really_took: Real) -> None:
+    asked_at: list[float] = []
+
+    def provider(request: httpx2.Request) -> httpx2.Response:
+        asked_at.append(installed.elapsed_s)
+        if len(asked_at) <= 2:
+            return httpx2.Response(529, headers={"retry-after": "45"}, json={"type": "error", "error": {}})
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {}}
+        return httpx2.Response(200, json=message)
+
+    http = httpx2.Client(transport=httpx2.MockTransport(provider))
+    with anthropic.Anthropic(api_key="k", base_url="http://model.test", http_client=http, max_retries=2) as client:
+        client.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+    assert asked_at == pytest.approx([0, 45, 90], abs=3)
+    assert installed.waits == []
+    assert really_took() < 10

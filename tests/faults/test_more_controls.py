@@ -114,6 +114,9 @@ SITES = {
     "flush-slow": "process@store:commit#2.after",
     "process-stands-still-before-call": "process@tool:payments.refund",
     "process-stands-still-after-effect": "process@tool:payments.refund",
+    "cancelled-too-late": "process@llm#1",
+    "second-worker-after-end": "process@store:commit#6.after",
+    "wall-clock-slewed": "process@llm#1",
 }
 
 
@@ -177,9 +180,11 @@ def test_other_seams_have_no_variant_without_their_facts(named):
 
 
 def test_the_moments_of_a_process():
-    commit, call_, effect = {"last": False}, {"effect": False}, {"effect": True}
-    whole, cut = {"answered": True}, {"answered": False}
-    written = {"last": False, "phase": "after", "file": True}
+    can = {"restartable": True}
+    commit, call_, effect = {"last": False, **can}, {"effect": False, **can}, {"effect": True, **can}
+    whole, cut = {"answered": True, **can}, {"answered": False, **can}
+    written = {"last": False, "phase": "after", "file": True, **can}
+    assert not process_moment("before-call", {"effect": True, "restartable": False})
     assert [process_moment("asked", facts) for facts in (whole, cut, commit)] == [True, True, False]
     assert [process_moment("answered", facts) for facts in (whole, cut, commit)] == [True, False, False]
     assert [process_moment("written", facts) for facts in (written, commit, whole)] == [True, False, False]

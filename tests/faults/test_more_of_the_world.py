@@ -254,18 +254,19 @@ def test_sites_of_a_process_need_an_agent_that_is_started_again(run_under):
     run = run_under()
     refund(run)
     sites = {str(seen.site): seen.facts for seen in list_sites(run.trace.events)}
-    assert sites["process@tool:payments.refund#1"] == {"effect": True}
-    assert sites["process@tool:orders.lookup#1"] == {"effect": False}
+    process = {"restartable": True, "can": ["disconnect", "request", "second-worker"]}
+    assert sites["process@tool:payments.refund#1"] == {"effect": True, **process}
+    assert sites["process@tool:orders.lookup#1"] == {"effect": False, **process}
     assert sites["store:commit#1.before"] == {"phase": "before"}
     assert sites["store:commit#1.after"] == {"phase": "after"}
     assert (sites["llm#1"]["called"], sites["llm#1"]["pure"], sites["llm#1"]["calls"]) == (False, False, 1)
     assert (sites["llm#2"]["called"], sites["llm#2"]["pure"]) == (True, True)
     assert (sites["llm#3"]["called"], sites["llm#3"]["pure"], sites["llm#3"]["calls"]) == (True, False, 0)
-    assert sites["process@llm#2"] == {"answered": True}
+    assert sites["process@llm#2"] == {"answered": True, "first": False, **process}
     bare = [event for event in run.trace.events if not isinstance(event, StoreCommitted)]
     assert {seen.site.seam for seen in list_sites(bare) if seen.site.process} == {"tool", "llm"}
     bare = [event for event in bare if not isinstance(event, AgentStarted)]
-    assert not [seen for seen in list_sites(bare) if seen.site.process]
+    assert not any(seen.facts["restartable"] for seen in list_sites(bare) if seen.site.process)
 
 
 # Store.

@@ -4,6 +4,7 @@ from pytest_agent.faults.effect import Effect
 from pytest_agent.faults.effects.announce_no_calls import AnnounceNoCalls
 from pytest_agent.faults.effects.argument_pieces import ArgumentPieces
 from pytest_agent.faults.effects.bytewise import Bytewise
+from pytest_agent.faults.effects.cancelled import Cancelled
 from pytest_agent.faults.effects.crash import Crash
 from pytest_agent.faults.effects.cut_stream import CutStream
 from pytest_agent.faults.effects.drop_done import DropDone
@@ -36,6 +37,7 @@ from pytest_agent.faults.effects.repeat_call import RepeatCall
 from pytest_agent.faults.effects.repeat_event import RepeatEvent
 from pytest_agent.faults.effects.reset_stream import ResetStream
 from pytest_agent.faults.effects.restart import Restart
+from pytest_agent.faults.effects.second_worker import SecondWorker
 from pytest_agent.faults.effects.slow_reply import SlowReply
 from pytest_agent.faults.effects.spoil_ids import SpoilIds
 from pytest_agent.faults.effects.sse_fields import SseFields
@@ -45,11 +47,14 @@ from pytest_agent.faults.effects.store_broken import StoreBroken
 from pytest_agent.faults.effects.store_fails import StoreFails
 from pytest_agent.faults.effects.store_late import StoreLate
 from pytest_agent.faults.effects.swap_events import SwapEvents
+from pytest_agent.faults.effects.tasks_reordered import TasksReordered
+from pytest_agent.faults.effects.tasks_shuffled import TasksShuffled
 from pytest_agent.faults.effects.truncate_turn import TruncateTurn
 from pytest_agent.faults.effects.unknown_event import UnknownEvent
 from pytest_agent.faults.effects.unknown_tool import UnknownTool
 from pytest_agent.faults.effects.unusual_ids import UnusualIds
 from pytest_agent.faults.effects.unusual_json import UnusualJson
+from pytest_agent.faults.effects.wall_clock import WallClock
 
 EFFECTS: dict[str, type[Effect]] = {
     effect.name: effect
@@ -57,6 +62,7 @@ EFFECTS: dict[str, type[Effect]] = {
         AnnounceNoCalls,
         ArgumentPieces,
         Bytewise,
+        Cancelled,
         Crash,
         CutStream,
         DropDone,
@@ -89,6 +95,7 @@ EFFECTS: dict[str, type[Effect]] = {
         RepeatEvent,
         ResetStream,
         Restart,
+        SecondWorker,
         SlowReply,
         SpoilIds,
         SseFields,
@@ -98,11 +105,14 @@ EFFECTS: dict[str, type[Effect]] = {
         StoreFails,
         StoreLate,
         SwapEvents,
+        TasksReordered,
+        TasksShuffled,
         TruncateTurn,
         UnknownEvent,
         UnknownTool,
         UnusualIds,
         UnusualJson,
+        WallClock,
     )
 }
 

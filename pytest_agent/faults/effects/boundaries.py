@@ -22,11 +22,22 @@ def at_boundaries(effect: EffectT, facts: Facts, sweep: object) -> list[EffectT]
 
 
 def process_moment(when: Moment, facts: Facts) -> bool:
-    """Whether a process passes this moment at a site with these facts."""
-    if when == "commit":
-        return "last" in facts
+    """Whether a process that is started again after its death passes this moment at a site with these facts."""
+    if not facts.get("restartable"):
+        return False
     if when == "written":
         return facts.get("phase") == "after" and bool(facts.get("file"))
-    if when in ("asked", "answered"):
-        return "answered" in facts and (when == "asked" or facts["answered"])
-    return "effect" in facts and (when == "before-call" or facts["effect"])
+    if when == "answered":
+        return bool(facts.get("answered"))
+    return when in moments(facts)
+
+
+def moments(facts: Facts) -> list[Moment]:
+    """The moments at a site at which something can be done around the process, whether or not it can be restarted."""
+    if "last" in facts:
+        return ["commit"]
+    if "answered" in facts:
+        return ["asked", "answered"]
+    if "effect" in facts:
+        return ["before-call", "after-effect"] if facts["effect"] else ["before-call"]
+    return []
