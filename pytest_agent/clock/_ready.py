@@ -14,7 +14,6 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 
 from pytest_agent.clock._active import active
 
@@ -68,7 +67,8 @@ class ReadyHandles(deque[asyncio.Handle]):
         return handle
 
     def _inherit(self) -> None:
-        for handle in islice(self, self._since, None):
+        for place in range(self._since, len(self)):  # not by an iterator: another thread may append meanwhile
+            handle = self[place]
             if not isinstance(handle, asyncio.TimerHandle):
                 self._groups.setdefault(handle, self._running)
 
@@ -80,7 +80,8 @@ class ReadyHandles(deque[asyncio.Handle]):
             return 0
         group = self._groups.get(self[0], 0)
         places: list[int] = []
-        for place, handle in enumerate(self):
+        for place in range(len(self)):
+            handle = self[place]
             if self._groups.get(handle, 0) != group:
                 continue
             if not _is_step(handle) or len(places) == MOST_AT_ONCE:

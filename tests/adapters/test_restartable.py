@@ -215,7 +215,7 @@ def test_agents_over_sqlite_die_and_fail_at_every_commit(project, results):
 
 def starts(run, agent, *args):
     with run.inside():
-        return AgentRunner(run.seams, run.sandbox)(agent, *args)
+        return AgentRunner(run.seams, run)(agent, *args)
 
 
 def test_each_life_is_called_with_the_folder_and_the_task_and_a_later_one_resumes(run_under):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_agent.clock import Clock
+from pytest_agent.clock._ready import ReadyHandles
 
 CHOICES: dict[str, Callable[[int], int]] = {
     "usual": lambda ready: 0,
@@ -198,3 +199,28 @@ def test_a_loop_of_another_thread_keeps_its_order(installed: Clock) -> None:
     thread.start()
     thread.join()
     assert went == ["a", "b"]
+
+
+def test_a_thread_may_append_at_any_moment() -> None:
+    handles = ReadyHandles()
+    handles.owner = threading.get_ident()
+    loop = asyncio.new_event_loop()
+    stop = threading.Event()
+
+    def from_another_thread() -> None:
+        while not stop.is_set():
+            if len(handles) < 200:
+                handles.append(asyncio.Handle(print, (), loop))
+
+    thread = threading.Thread(target=from_another_thread)
+    thread.start()
+    try:
+        taken = 0
+        while taken < 20_000:
+            if handles:
+                handles.popleft()
+                taken += 1
+    finally:
+        stop.set()
+        thread.join()
+        loop.close()
