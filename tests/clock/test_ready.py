@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 
@@ -213,6 +214,8 @@ def test_a_thread_may_append_at_any_moment() -> None:
                 handles.append(asyncio.Handle(print, (), loop))
 
     thread = threading.Thread(target=from_another_thread)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     thread.start()
     try:
         taken = 0
@@ -221,6 +224,7 @@ def test_a_thread_may_append_at_any_moment() -> None:
                 handles.popleft()
                 taken += 1
     finally:
+        sys.setswitchinterval(usual)
         stop.set()
         thread.join()
         loop.close()
