@@ -143,7 +143,7 @@ def test_a_worker_that_dies_loses_nothing(project: pytest.Pytester, fresh: Fresh
         def test_dies(llm, sandbox, clock, when):
             RUNS.append(1)
             agents.run("refund", agents.stock(llm, sandbox))
-            if len(RUNS) == 3 and when == "in the search" or len(RUNS) == 5:
+            if len(RUNS) == 3 and when == "in the search" or len(RUNS) == 7:
                 os._exit(3)
 
         RUNS = []
@@ -212,7 +212,7 @@ def test_an_interrupt_keeps_what_was_found(project: pytest.Pytester, fresh: Fres
         async def test_second(llm, sandbox):
             RUNS.append(1)
             await agents.arun("refund", agents.stock(llm, sandbox))
-            if len(RUNS) == 9:
+            if len(RUNS) == 10:
                 os.kill(os.getpid(), signal.SIGINT)
 
         def test_third():
