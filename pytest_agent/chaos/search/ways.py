@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
@@ -19,18 +20,29 @@ def way_of(run: Observed) -> Way:
 
 
 def failures_among(runs: Sequence[Observed], shrink: Callable[[Observed], Observed]) -> list[Failure]:
-    """One for each way, in the order in which they were met; a run that part of its schedule explains is no way."""
+    """One for each way, in the order in which they were met; a run that part of its schedule explains is no way.
+
+    Nor is one with the faults of a way of several and more besides, at whatever sites: that is the same way elsewhere.
+    """
     groups: dict[Way, list[Observed]] = {}
     failed = {str(run.schedule): run for run in runs if run.verdict.failed}
     for run in failed.values():
         if not any(same_way(part.verdict, run.verdict) for part in _parts(run, failed)):
             groups.setdefault(way_of(run), []).append(run)
     found: dict[Way, tuple[Observed, list[Observed]]] = {}
-    for group in groups.values():
+    for way, group in sorted(groups.items(), key=lambda each: len(each[0][0])):
+        known = next((other for other in found if _within(other, way)), None)
+        if known is not None:
+            found[known][1].extend(group)
+            continue
         small = shrink(group[0])
         _, met = found.setdefault(way_of(small), (small, []))
         met += group
     return [_failure(small, met) for small, met in found.values()]
+
+
+def _within(small: Way, large: Way) -> bool:
+    return small[1] == large[1] and len(small[0]) > 1 and Counter(small[0]) <= Counter(large[0])
 
 
 def _failure(small: Observed, met: Sequence[Observed]) -> Failure:

@@ -52,7 +52,7 @@ async def third_try_without_its_key(llm, sandbox, run_agent, broken):
     pay = tool(sandbox, "pay")
 
     def work():
-        for attempt in (1, 2):
+        for _ in (1, 2):
             try:
                 return pay(order=7, idempotency_key="pay-7")
             except OSError:
@@ -65,12 +65,12 @@ async def third_try_without_its_key(llm, sandbox, run_agent, broken):
 @agent("tool-unavailable")
 async def fallback_that_is_down_as_well(llm, sandbox, run_agent, broken):
     mail, letter = tool(sandbox, "mail"), tool(sandbox, "letter")
-    told = []
+    sandbox.must_hold("somebody was told", lambda: len(sandbox.ledger) > 0)
 
     def work():
         for send in (mail, letter):
             try:
-                told.append(send(order=7))
+                send(order=7)
                 return "told"
             except OSError as error:
                 last = error
@@ -78,8 +78,7 @@ async def fallback_that_is_down_as_well(llm, sandbox, run_agent, broken):
             return "told"
         raise GaveUp("nobody was told") from last
 
-    if run_agent(work) == "told":
-        assert told, "said to have told, and has not"
+    run_agent(work)
 
 
 @agent(["reply-lost", "tool-unavailable"])
@@ -325,7 +324,7 @@ async def doubt_taken_for_nothing(llm, sandbox, run_agent, broken):
 
 @agent(CRASHES)
 async def steps_done_again_after_two_deaths(llm, sandbox, run_agent, broken):
-    book, pay = tool(sandbox, "book", idempotent=False), tool(sandbox, "pay")
+    pay = tool(sandbox, "pay")
 
     def live(self):
         if self.life > 1 and broken:
@@ -337,5 +336,4 @@ async def steps_done_again_after_two_deaths(llm, sandbox, run_agent, broken):
             self.commit(paid=True)
         return "paid"
 
-    del book
     await run_agent(Stored(live))
