@@ -8,6 +8,7 @@ from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
@@ -101,7 +102,8 @@ class _Protocol:
         def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
             self._exploration.verdicts.append(verdict)
             if verdict.failed:
-                return self._broken([verdict], error)
+                self._exploration.failures = [Failure(verdict, found_as=verdict.schedule)]
+                return self._broken(self._exploration.failures, error)
             if verdict.word == "not applied":
                 return NotReproduced(
                     f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
@@ -125,8 +127,8 @@ class _Protocol:
 
         return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
 
-    def _conclude_broken(self, failures: list[Verdict]) -> bool:
-        first = failures[0]
+    def _conclude_broken(self, failures: list[Failure]) -> bool:
+        first = failures[0].verdict
         # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
         ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
@@ -143,7 +145,7 @@ class _Protocol:
         subject, schedule = self._exploration.subject, Schedule.parse(first.schedule)
         return _passed(subject.conclude(schedule, self._nextitem, faulted=faulted))
 
-    def _broken(self, failures: list[Verdict], error: BaseException | None) -> BaseException:
+    def _broken(self, failures: list[Failure], error: BaseException | None) -> BaseException:
         """The test's own assertion with its locals where that failed; else what an invariant has to say."""
         self._state.broken = True
         text = self._text(failures)
@@ -156,18 +158,23 @@ class _Protocol:
             return violated.with_traceback(error.__traceback__)
         return violated
 
-    def _text(self, failures: list[Verdict]) -> str:
+    def _text(self, failures: list[Failure]) -> str:
         return short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
 
     def _record(self, *, passed: bool) -> None:
+        exploration = self._exploration
         result = test_result(
             Place.of(self._item),
-            self._exploration.verdicts,
-            self._exploration.not_reached,
+            exploration.verdicts,
+            exploration.failures,
+            exploration.not_reached,
             self._catalogue,
             expect_failure=self._expected,
             passed=passed,
-            complete=self._exploration.complete,
+            complete=exploration.complete,
+            cut=exploration.found.cut if exploration.found is not None else "",
+            coverage=exploration.coverage(),
+            not_deterministic=exploration.not_deterministic,
         )
         folder_of(self._item.config).append_result(result)
 

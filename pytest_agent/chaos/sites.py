@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_agent.faults.site import Site
 from pytest_agent.trace import (
     AgentStarted,
+    Died,
     Event,
     EventDelivered,
+    FaultApplied,
     ModelReplied,
     OutcomeClaimed,
     StoreCommitted,
     TaskChosen,
     ToolCalled,
+    ToolReplied,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SeenSite:
-    """A place the clean run went through."""
+    """A place that a run went through.
+
+    `after_fault` says that a fault had struck by then; `state` is where the task stood: the stage that was last made
+    durable or, for an agent without a store, how the last tool call ended.
+    """
 
     site: Site
     facts: dict[str, Any] = field(hash=False)
+    after_fault: bool = False
+    state: str = ""
 
     @property
     def seam(self) -> str:
@@ -32,14 +41,15 @@ class SeenSite:
         return "process" if self.site.process else self.site.seam
 
 
-def list_sites(events: Sequence[Event]) -> list[SeenSite]:
-    """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
+def list_sites(events: Sequence[Event], *, attempts: bool = False) -> list[SeenSite]:
+    """Every site of the run in the order in which it was reached; repeated attempts only where asked for."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
     arrived = [event for event in events if isinstance(event, EventDelivered)]
     can = sorted({word for event in events if isinstance(event, AgentStarted) for word in event.can})
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
-    said = mortal = False
+    said = mortal = struck = False
+    state, lives = "", 1
     for event in events:
         if isinstance(event, (AgentStarted, OutcomeClaimed)):
             # Only one that is started again has a death to survive, and only while it is at work.
@@ -51,10 +61,20 @@ def list_sites(events: Sequence[Event]) -> list[SeenSite]:
         # Only an agent that is at work can be started again after it died there.
         process = {"restartable": mortal, "can": can}
         for seen in _of(event, commits, called, arrived, process):
-            if seen.site.attempt == 1:
-                found.setdefault(seen.site, seen)
+            if (attempts or seen.site.attempt == 1) and seen.site not in found:
+                where = f"life {lives}: {state}" if lives > 1 else state
+                found[seen.site] = replace(seen, after_fault=struck, state=where)
         said = said or isinstance(event, ModelReplied)
+        struck = struck or isinstance(event, FaultApplied)
+        lives += isinstance(event, Died)
+        state = _state(event, commits) or state
     return list(found.values())
+
+
+def _state(event: Event, commits: Sequence[Site]) -> str:
+    if isinstance(event, StoreCommitted):
+        return event.stage
+    return f"{event.tool} {event.status}" if isinstance(event, ToolReplied) and not commits else ""
 
 
 def _of(

@@ -1,4 +1,4 @@
-"""The matrix: for each fault and each test, what became of the runs."""
+"""The matrix: for each fault and each test, what became of the runs; those under several faults have one row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Cell:
 
 
 _NOTHING = Cell("", "-")
+_SEVERAL = "several at once"
 
 
 def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list[Cell]]]:
-    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order."""
+    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order, several last."""
     heads = _short_names([str(result["test"]) for result in results])
-    faults = sorted({fault for result in results for fault in _faults(result)})
+    named = {fault for result in results for fault in _faults(result)}
+    faults = sorted(named, key=lambda fault: (fault == _SEVERAL, fault))
     return heads, {fault: [_cell(result, fault) for result in results] for fault in faults}
 
 
@@ -73,11 +75,15 @@ def _line(label: str, cells: Sequence[tuple[str, str, int]], first: int) -> list
 
 
 def _faults(result: dict[str, Any]) -> list[str]:
-    return [fault for run in result["runs"] for fault in run["faults"]] + list(result["not_applied"])
+    return [_row(run) for run in result["runs"]] + list(result["not_applied"])
+
+
+def _row(run: dict[str, Any]) -> str:
+    return run["faults"][0] if len(run["faults"]) == 1 else _SEVERAL
 
 
 def _cell(result: dict[str, Any], fault: str) -> Cell:
-    runs = [run for run in result["runs"] if fault in run["faults"]]
+    runs = [run for run in result["runs"] if _row(run) == fault]
     if not runs:
         # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
         return Cell("not applied", "not applied") if fault in result["not_applied"] else _NOTHING

@@ -14,6 +14,7 @@ import pytest
 from _pytest.pathlib import bestrelpath
 
 from pytest_agent.folder import explores, known_folder
+from pytest_agent.report.fewest import fewest, not_explored
 from pytest_agent.report.matrix import render
 from pytest_agent.report.replay import COMMAND, replay_line, seen_from
 
@@ -64,6 +65,8 @@ def summarize(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     terminal.write_line("")
     for result in results:
         terminal.write_line(_sentence(result))
+        for text in _aside(result):
+            _wrapped(terminal, "  ", text)
     shown = bestrelpath(config.invocation_params.dir, folder.path)
     terminal.write_line(f"results: {shown}/results.json   traces: {shown}/traces/")
 
@@ -76,7 +79,7 @@ def _failure(
         _wrapped(terminal, "  ", violation["text"], indent=4, red=True)
         for line in _few(violation["evidence"]):
             _wrapped(terminal, "      ", line, indent=10)
-    _wrapped(terminal, "  fewest faults: ", "; ".join(failure["fewest"]))
+    _wrapped(terminal, "  fewest faults: ", fewest(failure))
     for label, lines in (
         ("what it is", failure["titles"]),
         ("correct", failure["correct"]),
@@ -139,6 +142,18 @@ def _sentence(result: dict[str, Any]) -> str:
     if result["expect_failure"] is not None and result["complete"]:
         text = f"{text}, as expected: {result['expect_failure']}" if broken else "was expected to break and did not"
     return f"{result['test']}: {text}{'' if result['complete'] else ', and was interrupted'}"
+
+
+def _aside(result: dict[str, Any]) -> list[str]:
+    """What the search has not seen, and what makes its result doubtful."""
+    lines = []
+    missing = not_explored(result["coverage"]) if result["coverage"] is not None else ""
+    if missing:
+        ended = {"time": "the time was over", "runs": "the runs were used up"}.get(result["cut"])
+        lines.append(f"not explored: {missing}{f'; {ended}' if ended else ''}")
+    if result["not_deterministic"] is not None:
+        lines.append(f"not deterministic: two runs without faults differ: {result['not_deterministic']}")
+    return lines
 
 
 def _version() -> str:
