@@ -14,7 +14,7 @@ help:
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
 	@echo "make clients the matrix of real SDKs and frameworks, in an environment of its own"
 	@echo "make bench   exploring against bare interception; one call against MockTransport; durable steps against a bare commit and other engines"
-	@echo "make soak    minutes of load: workers killed at random, memory over many tasks"
+	@echo "make soak    minutes of load: workers killed at random, agents killed everywhere, memory over many tasks"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile the lock files anew"
 
@@ -70,6 +70,7 @@ bench: $(VENV)/.ready $(VENV)-peers/.ready $(VENV)-llm-peers/.ready
 
 soak: $(VENV)/.ready
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/deaths_soak.py
 	$(BIN)/python benchmarks/llm_server_soak.py
 
 lint: $(VENV)/.ready
