@@ -53,7 +53,8 @@ class Bench:
 
     def __init__(self, rounds: int, *, profile: bool) -> None:
         self._rounds = rounds
-        self._profile = profile
+        self._profiled = profile
+        self.profile = cProfile.Profile()
         self.schedules: list[tuple[Schedule, tuple[Armed, ...]]] = []
         self.took: dict[str, list[float]] = {"search": [], "bare": []}
 
@@ -62,8 +63,8 @@ class Bench:
         del nextitem
         item.config.option.chaos = True  # only now: the plugin would have taken the item itself
         self._noted(lambda: self._search(item))
-        if self._profile:
-            self._print_profile(lambda: self._search(item))
+        if self._profiled:
+            self.profile.runcall(self._search, item)
             return True
         for _ in range(self._rounds):
             for name, arm in (("search", self._search), ("bare", self._bare)):
@@ -98,12 +99,6 @@ class Bench:
                 runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]
         state.close()
 
-    @staticmethod
-    def _print_profile(search: Callable[[], None]) -> None:
-        profile = cProfile.Profile()
-        profile.runcall(search)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
-
 
 @contextmanager
 def project(scenario: str) -> Iterator[Path]:
@@ -124,6 +119,7 @@ def measure(scenario: str, rounds: int, *, profile: bool) -> bool:
         quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         pytest.main(["-q", *OPTIONS, *quiet, "--rootdir", str(folder), str(folder)], plugins=[bench])
     if profile:
+        pstats.Stats(bench.profile).sort_stats("tottime").print_stats(45)
         return True
     runs = len(bench.schedules)
     per_s = runs / statistics.median(bench.took["search"])
