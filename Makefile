@@ -13,8 +13,8 @@ help:
 	@echo "make chaos   run the shipped scenario and the naive example under every fault"
 	@echo "make test    run the whole suite            (ARGS='-k clock -x' is passed on)"
 	@echo "make clients the matrix of real SDKs and frameworks, in an environment of its own"
-	@echo "make bench   exploring against bare interception; one call against MockTransport; durable steps against a bare commit and other engines"
-	@echo "make soak    minutes of load: workers killed at random, memory over many tasks"
+	@echo "make bench   exploring against bare interception; the search against bare re-runs; one call against MockTransport; durable steps against a bare commit and other engines"
+	@echo "make soak    minutes of load: workers killed at random, agents killed everywhere, memory over many tasks"
 	@echo "make lint    ruff, mypy, import rules"
 	@echo "make lock    compile the lock files anew"
 
@@ -64,12 +64,14 @@ clients: $(VENV)-clients/.ready $(NODE)/node_modules/.package-lock.json
 
 bench: $(VENV)/.ready $(VENV)-peers/.ready $(VENV)-llm-peers/.ready
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/in_process.py
 	$(BIN)/python benchmarks/runtime.py --peers $(VENV)-peers/bin/python --postgres
 	$(BIN)/python benchmarks/llm_server.py --llmock $(VENV)-llm-peers/bin/llmock
 
 soak: $(VENV)/.ready
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/deaths_soak.py
 	$(BIN)/python benchmarks/llm_server_soak.py
 
 lint: $(VENV)/.ready

@@ -64,18 +64,26 @@ def new_database(address: str) -> str:
     """Make a database with the runtime's tables; return its address."""
     import asyncio
 
-    import asyncpg
-
     from agentfsm.store import migrate
 
+    url = copy_of(address)
+    asyncio.run(migrate(url))
+    return url
+
+
+def copy_of(address: str, original: str = "") -> str:
+    """Make a database like the one at `original`, or an empty one; return its address."""
+    import asyncio
+
+    import asyncpg
+
     name = f"bench_{uuid.uuid4().hex[:12]}"
-    url = address.rpartition("/")[0] + f"/{name}"
+    template = f" TEMPLATE {original.rpartition('/')[2]}" if original else ""
 
     async def make() -> None:
         connection = await asyncpg.connect(address)
-        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.execute(f"CREATE DATABASE {name}{template}")
         await connection.close()
 
     asyncio.run(make())
-    asyncio.run(migrate(url))
-    return url
+    return address.rpartition("/")[0] + f"/{name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,9 @@ import httpx
 from agentfsm import Commit, OpenAIChat, Runtime, SQLiteStore
 from agentfsm.errors import Conflict, StoreError, UnknownTask
 from agentfsm.ports import Store
+from agentfsm.store import open_store
 from pytest_agent.adapters.arrivals import CONTROL, Arrival, Mailbox
+from pytest_agent.adapters.far_store import FarStore
 from pytest_agent.faults.effect import Condition, Delivered, Moment
 from pytest_agent.faults.seams import Seams
 from pytest_agent.faults.site import Site
@@ -27,6 +30,15 @@ from pytest_agent.stores.disk import Disk
 from pytest_agent.stores.faults import StoreFaults
 from pytest_agent.stores.process import needs_watching
 from pytest_agent.trace import AgentEvent, StoreCommitted
+
+_LASTING_OF_TASK = (
+    *("request_id", "text", "workflow", "mode", "depth", "fsm_state", "current_step", "business_state", "outcome"),
+    *("cause", "answer", "ending", "asked", "cancel_requested"),
+)
+_LASTING_OF_STEP = (
+    *("step_id", "kind", "status", "tool", "call_id", "effect_class", "input_data", "output_data", "error_code"),
+    *("undoes", "stands_in_for", "tool_version", "model", "prompt"),
+)
 
 Build = Callable[[Store, Callable[[Mapping[str, object]], None]], Runtime]
 
@@ -108,16 +120,24 @@ def shipped_agent(
     *,
     request_id: str = "task-1",
     dry_run: bool = False,
+    database: str = "",
 ) -> AgentFsm:
-    """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder."""
+    """An agent module's `build` with the scripted model, the sandbox's tools and a database in its folder.
+
+    `database`: the URL of a PostgreSQL database in its place, one that `agentfsm migrate` has made ready.
+    """
     model = OpenAIChat(shared_http(), model="scripted", api_key="scripted")
     return AgentFsm(
         lambda store, observer: build(store=store, model=model, tools=sandbox.tools, observer=observer),
-        lambda: SQLiteStore(sandbox.folder / "tasks.db"),
+        functools.partial(_open_far, database) if database else lambda: SQLiteStore(sandbox.folder / "tasks.db"),
         request_id=request_id,
         arrivals=arrivals,
         dry_run=dry_run,
     )
+
+
+def _open_far(database: str) -> Any:
+    return FarStore(open_store(database), database)
 
 
 @functools.cache
@@ -213,6 +233,26 @@ class AgentFsm:
     def _runtime(self, seams: Seams, store: Store, life: int) -> Runtime:
         observed: Any = ObservedStore(store, seams, self._count, life, self._faults, self._disk)
         return self._build(observed, lambda data: seams.trace.append(AgentEvent(data=dict(data))))
+
+    async def stored(self) -> dict[str, Any]:
+        """The task and its steps as the store has them, without what a death may change.
+
+        That is times, leases, attempts, what was used, and the error before the last one.
+        Of each step the last attempt. JSON data. Raises LookupError where there is no such task.
+        """
+        store = self._open_store()
+        try:
+            task, steps = await store.load(self._request_id), await store.steps(self._request_id)
+        finally:
+            await store.close()
+        if task is None:
+            raise LookupError(f"the store has no task {self._request_id!r}")
+        last = {step.step_id: step for step in sorted(steps, key=lambda step: step.attempt)}
+        document = {
+            "task": {name: getattr(task, name) for name in _LASTING_OF_TASK},
+            "steps": [{name: getattr(last[n], name) for name in _LASTING_OF_STEP} for n in sorted(last)],
+        }
+        return dict(json.loads(json.dumps(document, default=dict)))
 
     async def _live(self, seams: Seams) -> Any:
         self._lives += 1

@@ -1,10 +1,10 @@
 """A process in which an agent lives until it kills itself: `python -m pytest_agent.chaos.child`.
 
 It imports everything once and then forks one real process for each life it is asked for, as a JSON line on standard
-input: `{"scenario": path, "folder": path, "kill_at": 7, "schedule": ""}`. The life counts the boundaries it passes:
-before and after each commit, model call and tool call. At the one it is to die at it kills itself with SIGKILL, which
-nothing in it can catch. What is outside the agent (the model's memory, the tools' world, the mail) lives on in
-`folder/world.json`.
+input: `{"scenario": path, "folder": path, "kill_at": 7, "schedule": "", "database": ""}`. The life counts the
+boundaries it passes: before and after each commit, model call and tool call. At the one it is to die at it kills itself
+with SIGKILL, which nothing in it can catch. What is outside the agent (the model's memory, the tools' world, the mail)
+lives on in `folder/world.json`; what it keeps itself, in the database that is named or in a file of the folder.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from pytest_agent.yaml_file import YamlFile
 class Life:
     """One process of the agent, in the world that the ones before it left."""
 
-    def __init__(self, scenario: Path, folder: Path, kill_at: int | None, schedule: Schedule) -> None:
+    def __init__(
+        self, scenario: Path, folder: Path, kill_at: int | None, schedule: Schedule, database: str = ""
+    ) -> None:
         self._folder = folder
         self._kill_at = kill_at
         self._passed = 0
         self._world = folder / "world.json"
         file, self._scenario = _read(scenario)
-        if self._scenario.then:
-            raise file.error(("then",), "real death is for one task; give it a scenario of its own")
         trace = folder / "trace.jsonl"
         later = self._world.exists()
         self._run = Run(
@@ -56,7 +56,8 @@ class Life:
             ledger=folder / "ledger.jsonl",
         )
         self._run.sandbox.keep_in(folder / "agent")
-        self._agent = prepare(self._scenario, find_build(file, self._scenario), self._run.llm, self._run.sandbox)
+        build = find_build(file, self._scenario)
+        self._agent = prepare(self._scenario, build, self._run.llm, self._run.sandbox, database)
         if later:
             self._restore(self._agent, trace)
         self._run.seams.at_boundary = self._boundary
@@ -71,8 +72,9 @@ class Life:
                 if lives
                 else self._agent.start(self._run.seams, self._scenario.task)
             )
+            stored = runner.run(self._agent.stored())
         final = {"outcome": result.outcome, "cause": result.cause, "answer": result.answer, "passed": self._passed}
-        (self._folder / "final.json").write_text(json.dumps(final))
+        (self._folder / "final.json").write_text(json.dumps({**final, "stored": stored}))
 
     def _boundary(self, name: str) -> None:
         self._passed += 1
@@ -126,7 +128,7 @@ def main() -> int:
 def _live(asked: dict[str, Any]) -> int:
     try:
         schedule = Schedule.parse(asked["schedule"]) if asked["schedule"] else Schedule()
-        Life(Path(asked["scenario"]), Path(asked["folder"]), asked["kill_at"], schedule).run()
+        Life(Path(asked["scenario"]), Path(asked["folder"]), asked["kill_at"], schedule, asked["database"]).run()
     except BaseException:  # noqa: BLE001 - the process ends here in any case; its parent is told why
         traceback.print_exc()
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any, Optional, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+_Parameter = tuple[str, Any, bool]  # its name, its hint, whether it must be given
 
 KEY = "idempotency_key"
 """The name under which a tool gets its idempotency key. It is no argument of the operation."""
@@ -20,7 +23,7 @@ class ArgumentContract:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._names: list[str] = []
         self.wants_key = False
-        fields: dict[str, Any] = {}
+        fields: list[_Parameter] = []
         extra = False
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -35,10 +38,11 @@ class ArgumentContract:
             else:
                 if parameter.kind is not parameter.KEYWORD_ONLY:
                     self._names.append(parameter.name)
-                # An alias: a tool may well have a parameter called `json` or `_id`, which no model may have as a field.
-                fields[f"p{len(fields)}"] = _field(function, parameter)
-        config = ConfigDict(strict=True, extra="allow" if extra else "forbid", arbitrary_types_allowed=True)
-        self._model: type[BaseModel] = create_model("Arguments", __config__=config, **fields)
+                fields.append(_parameter(function, parameter))
+        try:
+            self._model = _known_model(tuple(fields), extra=extra)
+        except TypeError:  # a hint that is no key, such as one with a list in it
+            self._model = _model(tuple(fields), extra=extra)
 
     def by_name(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
         """All arguments by name, as the function would take them, and why that cannot be, or None."""
@@ -70,13 +74,27 @@ class ArgumentContract:
         return True
 
 
-def _field(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+def _model(fields: tuple[_Parameter, ...], *, extra: bool) -> type[BaseModel]:
+    config = ConfigDict(strict=True, extra="allow" if extra else "forbid", arbitrary_types_allowed=True)
+    # An alias: a tool may well have a parameter called `json` or `_id`, which no model may have as a field.
+    named: dict[str, Any] = {
+        f"p{n}": (hint, Field(alias=name) if required else Field(default=None, alias=name))
+        for n, (name, hint, required) in enumerate(fields)
+    }
+    return create_model("Arguments", __config__=config, **named)
+
+
+# Every run of a search makes the tools of its test anew, with the same signatures.
+_known_model = functools.lru_cache(maxsize=256)(_model)
+
+
+def _parameter(function: Callable[..., Any], parameter: inspect.Parameter) -> _Parameter:
     hint = _hint(function, parameter)
     if parameter.default is parameter.empty:
-        return hint, Field(alias=parameter.name)
+        return parameter.name, hint, True
     if parameter.default is None:
         hint = Optional[hint]  # noqa: UP045 - a hint known only now
-    return hint, Field(default=None, alias=parameter.name)
+    return parameter.name, hint, False
 
 
 def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:

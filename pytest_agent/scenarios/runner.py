@@ -50,15 +50,20 @@ async def run_scenario(
             check_ending(task, file, place, result, run_agent.trace.events[began:], sandbox.ledger)
 
 
-def prepare(scenario: Scenario, build: Callable[..., Any], llm: ScriptedModel, sandbox: Sandbox) -> AgentFsm:
-    """Stock the sandbox, and script the model for the first task; the agent that is to run there."""
+def prepare(
+    scenario: Scenario, build: Callable[..., Any], llm: ScriptedModel, sandbox: Sandbox, database: str = ""
+) -> AgentFsm:
+    """Stock the sandbox, and script the model for the first task; the agent that is to run there.
+
+    `database`: see `shipped_agent`.
+    """
     from pytest_agent.adapters.agentfsm import shipped_agent
 
     for name, part in scenario.tools.items():
         _add_tool(sandbox, name, part)
     llm.says(*(part.turn() for part in scenario.model))
     arrivals = [part.arrival() for part in scenario.arrives]
-    return shipped_agent(build, sandbox, arrivals, request_id=scenario.id, dry_run=scenario.dry_run)
+    return shipped_agent(build, sandbox, arrivals, request_id=scenario.id, dry_run=scenario.dry_run, database=database)
 
 
 def _check_names(scenario: Scenario, file: YamlFile, agent: AgentFsm) -> None:

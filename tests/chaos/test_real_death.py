@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from pytest_agent.invariants import Evidence, check_all
 from pytest_agent.trace import EventDelivered, FaultApplied
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+LEAVES_ONE = """
+import subprocess
+from agentfsm.agents import support_refund
+
+def build(**given):
+    subprocess.Popen(["sleep", "600"])
+    return support_refund.build(**given)
+"""
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def memory():
 
 
 def said(ending):
-    return {name: ending.final[name] for name in ("outcome", "cause", "answer")}
+    return {name: ending.final[name] for name in ("outcome", "cause", "answer", "stored")}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_a_schedule_that_real_death_cannot_take_is_refused_before_anything_runs(
 
 def test_the_boundaries_lie_before_and_after_every_commit_model_call_and_tool_call(memory):
     with Deaths(SCENARIOS / "support_refund.yaml", memory) as deaths:
-        places = [deaths.run(kill_at).died_at for kill_at in range(1, 10)]
+        places = [deaths.run(kill_at).died_at[0] for kill_at in range(1, 10)]
 
     assert places == [
         "store:commit#1.before commit",
@@ -103,7 +112,7 @@ def test_a_tool_that_does_not_dedupe_is_seen_to_pay_twice(memory):
         whole, *killed = deaths.sweep()
 
     paid_twice = [ending for ending in killed if len(ending.effects) == 2]
-    assert {ending.died_at for ending in paid_twice} == {
+    assert {ending.died_at[0] for ending in paid_twice} == {
         "tool:payments.refund#1 after-effect",
         "tool:payments.refund#1 replied",
         "store:commit#5.before commit",
@@ -115,7 +124,38 @@ def test_a_tool_that_does_not_dedupe_is_seen_to_pay_twice(memory):
 
 def test_a_process_that_fails_by_itself_is_an_error_with_what_it_said(memory, capfd):
     broken = memory / "broken.yaml"
-    broken.write_text("title: nothing else\n")
+    shipped = (SCENARIOS / "support_refund.yaml").read_text()
+    broken.write_text(shipped.replace("agentfsm.agents.support_refund", "json"))
     with Deaths(broken, memory) as deaths, pytest.raises(RuntimeError, match="ended by itself with 1"):
-        deaths.run(None)
-    assert "broken.yaml:1" in capfd.readouterr().err
+        deaths.run()
+    assert "'json' has no function build" in capfd.readouterr().err
+
+
+def test_a_scenario_that_cannot_be_read_is_refused_before_anything_runs(memory):
+    broken = memory / "broken.yaml"
+    broken.write_text("title: nothing else\n")
+    with pytest.raises(UsageError, match=re.escape("broken.yaml:1")):
+        Deaths(broken, memory)
+
+
+def test_a_life_after_a_death_is_killed_too(memory):
+    with Deaths(SCENARIOS / "support_refund.yaml", memory) as deaths:
+        whole, killed = deaths.run(), deaths.run(14, 2, 1)
+
+    assert (killed.kills, killed.lives, len(killed.died_at)) == ((14, 2, 1), 4, 3)
+    assert (killed.effects, said(killed)) == (whole.effects, said(whole))
+
+
+def test_a_process_that_a_life_leaves_behind_is_named(memory):
+    """Its parent is dead, so that only its session tells where it came from."""
+    (memory / "leaves_one.py").write_text(LEAVES_ONE)
+    scenario = memory / "leaves.yaml"
+    shipped = (SCENARIOS / "support_refund.yaml").read_text()
+    scenario.write_text(shipped.replace("agentfsm.agents.support_refund", "leaves_one"))
+    with Deaths(scenario, memory) as deaths:
+        deaths.run(2)
+        left = deaths.left()
+        for process in left:
+            os.kill(int(process.partition(" ")[0]), signal.SIGKILL)
+    assert len(left) >= 2, "at least one of each life"
+    assert all(" (sleep)" in process for process in left)

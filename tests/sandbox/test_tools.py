@@ -610,3 +610,22 @@ def test_randomness_is_that_of_the_seed_and_given_back(run_under):
     assert random.getstate() == outside
     assert uuid4() not in first
     assert uuid.os is __import__("os")
+
+
+def test_tools_with_the_same_names_and_other_types_are_each_checked_by_their_own(sandbox):
+    @sandbox.tool("a")
+    def by_number(order: int):
+        return order
+
+    @sandbox.tool("b")
+    def by_name(order: str):
+        return order
+
+    @sandbox.tool("c")
+    def by_one_of(order: Annotated[int, Field(json_schema_extra={"no": ["key"]}, ge=5)]):
+        return order
+
+    assert (by_number(order=7), by_name(order="seven"), by_one_of(order=7)) == (7, "seven", 7)
+    for tool, wrong in ((by_number, "seven"), (by_name, 7), (by_one_of, 3)):
+        with pytest.raises(TypeError, match="order: Input should be"):
+            tool(order=wrong)

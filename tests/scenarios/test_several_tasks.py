@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_agent.chaos.death import Deaths
+from pytest_agent.errors import UsageError
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 SHIPPED = (FOLDER / "support_refund.yaml").read_text()
@@ -78,8 +80,8 @@ def test_a_turn_that_a_task_leaves_over_is_not_heard_by_the_next(run: Run) -> No
     result.stdout.fnmatch_lines(["the script has 4 turn(s) and the agent asked for 3; never asked for: 'And more.'*"])
 
 
-def test_real_death_is_for_one_task(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_real_death_is_for_one_task(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
-    with Deaths(tmp_path / "two.yaml", tmp_path) as deaths, pytest.raises(RuntimeError, match="ended by itself with 1"):
-        deaths.run(None)
-    assert "two.yaml:23 then: real death is for one task; give it a scenario of its own" in capfd.readouterr().err
+    told = "two.yaml:23 then: real death is for one task; give it a scenario of its own"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        Deaths(tmp_path / "two.yaml", tmp_path)

@@ -29,20 +29,20 @@ class Watch:
         self.client = self.server = self.has_it = None
         self.found = b""
         self.ended = self.over = False
-        self._begins = threading.Lock()  # until it is watched, the server must not take a step
+        self._step = threading.Lock()  # the server takes none while the watch begins or ends
         self.asked = 0
         self.wrong = []
 
     def __call__(self, frame, event, arg):
         del arg
-        with self._begins:
+        with self._step:
             if self.client is None or self.ended or self.over:
                 return
-        self.asked += 1
-        rests = self.server.is_at_rest(self.port)
-        nothing_came = not self.read()
-        if rests and nothing_came and not self.has_it(self):
-            self.wrong.append(f"{event} in {frame.f_code.co_qualname}:{frame.f_lineno}")
+            self.asked += 1
+            rests = self.server.is_at_rest(self.port)
+            nothing_came = not self.read()
+            if rests and nothing_came and not self.has_it(self):
+                self.wrong.append(f"{event} in {frame.f_code.co_qualname}:{frame.f_lineno}")
 
     def read(self):
         try:
@@ -57,7 +57,7 @@ class Watch:
 
     def begin(self, server, client, body, has_it, **ask):
         """Ask for `body`; from here on the server is watched."""
-        with self._begins:
+        with self._step:
             self.server, self.has_it = server, has_it
             client.ask(body, **ask)
             client.sock.setblocking(False)
@@ -65,7 +65,8 @@ class Watch:
 
     def check(self, eventually):
         eventually(lambda: self.ended or (self.has_it(self) and self.server.is_at_rest(self.port)))
-        self.over = True
+        with self._step:
+            self.over = True
         assert self.asked > 20
         assert self.wrong == []
 
