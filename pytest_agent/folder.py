@@ -14,12 +14,15 @@ import json
 import os
 import re
 import secrets
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_agent.errors import UsageError
+from pytest_agent.report.parts import unite
 
 _KEY = pytest.StashKey["Folder"]()
 _SESSION = pytest.StashKey[str]()
@@ -27,7 +30,7 @@ WORKER_INPUT = "pytest_agent_session"
 
 
 class Folder:
-    """`results.json`, `results.jsonl` as they come, `run.json`, `traces/`, `ledgers/`."""
+    """`results.json`, `results.jsonl` as they come, `run.json`, `traces/`, `failures/`, `ledgers/`."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
@@ -76,16 +79,29 @@ class Folder:
         finally:
             os.close(handle)
 
-    def read_results(self) -> list[dict[str, Any]]:
-        """All results so far, sorted by test: the order of tests and workers leaves no trace."""
+    def lines(self) -> list[dict[str, Any]]:
+        """What was appended so far, as it came."""
         path = self.path / "results.jsonl"
-        found: dict[str, dict[str, Any]] = {}
+        found: list[dict[str, Any]] = []
         for line in path.read_bytes().split(b"\n") if path.is_file() else []:
             # A worker that was killed may have left half a line.
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError):
                 result = json.loads(line)
-                found[str(result["test"])] = result
-        return [found[test] for test in sorted(found)]
+                if isinstance(result, dict) and "test" in result:
+                    found.append(result)
+        return found
+
+    def read_results(self) -> list[dict[str, Any]]:
+        """All results so far, one for each test, sorted by test."""
+        return unite(self.lines())
+
+    def write_failure(self, test: str, schedule: str, trace: Iterable[bytes]) -> str:
+        """The trace of one failing run, line by line, in a file of its own. Where it is, as seen from this folder."""
+        name = f"failures/{_slug(f'{test} {schedule}')}.jsonl"
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"".join(trace))
+        return name
 
     def write_results(self, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
         """`results.json`, canonical; machine facts and times beside it in `run.json`. Replaced in one step."""
@@ -144,6 +160,7 @@ def _enter(lock: int, path: Path, session: str, *, fresh_results: bool) -> bool:
             (path / ".gitignore").write_text("*\n")
             if fresh_results:
                 (path / "results.jsonl").write_bytes(b"")
+                shutil.rmtree(path / "failures", ignore_errors=True)
         fcntl.flock(lock, fcntl.LOCK_SH)
         # The change of the lock is not atomic: another session may have come in between.
         if os.pread(lock, 200, 0) == name:

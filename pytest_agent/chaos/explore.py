@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pytest_agent.chaos.mark import ChaosMark
+from pytest_agent.chaos.search.lanes import lane_of
 from pytest_agent.chaos.search.observed import Observed
+from pytest_agent.chaos.search.order import CanonicalOrder
 from pytest_agent.chaos.search.singles import single_faults
+from pytest_agent.chaos.spread import shard_of
 from pytest_agent.chaos.subject import TestSubject
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue, Named
+from pytest_agent.report.progress import Progress
 
 
 class Exploration:
@@ -23,12 +27,14 @@ class Exploration:
         self.clean: Observed | None = None
         self.verdicts: list[Verdict] = []
         self.not_reached: list[str] = []
+        self.not_explored: list[str] = []
         self.complete = False
+        self.shard = shard_of(item)
 
     @property
-    def failures(self) -> list[Verdict]:
-        """The runs that failed, in the order of the search."""
-        return [verdict for verdict in self.verdicts if verdict.failed]
+    def order(self) -> CanonicalOrder:
+        """In which order its runs are put on record."""
+        return CanonicalOrder(self.faults, self.clean.sites if self.clean is not None else ())
 
     def probe_clean(self) -> bool:
         """Run without faults. False where the test does not pass by itself."""
@@ -39,10 +45,14 @@ class Exploration:
         """Each fault at every site where it applies. Ends early where the session is asked to stop."""
         sites = self.clean.sites if self.clean is not None else ()
         reached: set[str] = set()
-        for schedule in single_faults(self.faults, sites):
-            if self._item.session.shouldstop or self._item.session.shouldfail:
-                return
-            reached.add(schedule.faults[0].id)
-            self.verdicts.append(self.subject.observe(schedule).verdict)
+        with Progress(self._item.config, self._item.name, sites) as progress:
+            for schedule in single_faults(self.faults, sites):
+                if self._item.session.shouldstop or self._item.session.shouldfail:
+                    return
+                reached.add(schedule.faults[0].id)
+                if self.shard.has(lane_of(schedule)):
+                    observed = self.subject.observe(schedule)
+                    self.verdicts.append(observed.verdict)
+                    progress.on_run(observed, "single faults")
         self.not_reached = [fault.id for fault in self.faults if fault.id not in reached]
         self.complete = True

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from pytest_agent.chaos.explore import Exploration
+from pytest_agent.chaos.known_here import ratchet_of
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
+from pytest_agent.chaos.ratchet import NO_RATCHET, KnownFailuresDiffer
+from pytest_agent.chaos.record import in_order, put_on_record, runs_that_held
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
-from pytest_agent.folder import folder_of
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark) -> None:
@@ -56,6 +58,8 @@ class _Protocol:
         self._exploration = Exploration(item, mark, self._catalogue)
         # A replayed schedule is asked what it does, not whether that was expected.
         self._expected = state.expected = None if self._replay else mark.expect_failure
+        first = self._exploration.shard.number == 1
+        self._ratchet = NO_RATCHET if self._replay else ratchet_of(item, demands=first)
 
     def run(self) -> None:
         exploration = self._exploration
@@ -75,18 +79,25 @@ class _Protocol:
         exploration = self._exploration
         found: PytestAgentError | None = None
         try:
+            exploration.verdicts += self._ratchet.run(exploration.subject)
             exploration.explore()
         except PytestAgentError as error:
             found = error
         finally:
             # Before the last run: whatever becomes of it, and of this process, the search is on record.
-            failures = exploration.failures
-            guess = exploration.complete and bool(failures) == (self._expected is not None)
+            failures = [verdict for verdict in self._verdicts() if verdict.failed]
+            new, edits = self._ratchet.new(failures), self._ratchet.edits()
+            excuse = self._expected or self._ratchet.excuse(failures)
+            guess = exploration.complete and edits is None and bool(failures) == (excuse is not None)
             self._record(passed=guess)
         if found is not None:
             self._blame(found)
             return
-        passed = self._conclude_broken(failures) if failures else self._conclude_held()
+        self._state.expected = excuse
+        if edits is not None:
+            passed = self._conclude_outdated(edits, new)
+        else:
+            passed = self._conclude_broken(new or failures) if failures else self._conclude_held()
         if passed != guess:
             self._record(passed=passed)
 
@@ -116,14 +127,21 @@ class _Protocol:
 
     def _conclude_held(self) -> bool:
         def clean() -> BaseException | None:
-            if self._expected is None or not self._exploration.complete:
+            runs = None if self._expected is None else runs_that_held(self._item, self._exploration.shard)
+            if runs is None:
                 return None
             return SurvivedUnexpectedly(
-                f"expected to break ({self._expected}), and held in all {len(self._exploration.verdicts)} runs; "
+                f"expected to break ({self._expected}), and held in all {runs} runs; "
                 "take expect_failure out of its mark"
             )
 
         return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
+
+    def _conclude_outdated(self, edits: KnownFailuresDiffer, new: list[Verdict]) -> bool:
+        """The file of known failures has to be changed first; what is new is told with it."""
+        text = "\n".join([str(edits), self._text(new)]).strip()
+        subject = self._exploration.subject
+        return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: KnownFailuresDiffer(text)))
 
     def _conclude_broken(self, failures: list[Verdict]) -> bool:
         first = failures[0]
@@ -157,19 +175,28 @@ class _Protocol:
         return violated
 
     def _text(self, failures: list[Verdict]) -> str:
-        return short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        text = short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        known = self._ratchet.to_text() if self._ratchet.new(failures) else ""
+        return f"{text}\n{known}" if known else text
+
+    def _verdicts(self) -> list[Verdict]:
+        return in_order(self._exploration.verdicts, self._exploration.order)
 
     def _record(self, *, passed: bool) -> None:
+        exploration, verdicts = self._exploration, self._verdicts()
         result = test_result(
             Place.of(self._item),
-            self._exploration.verdicts,
-            self._exploration.not_reached,
+            verdicts,
+            exploration.not_reached,
             self._catalogue,
             expect_failure=self._expected,
             passed=passed,
-            complete=self._exploration.complete,
+            complete=exploration.complete,
+            not_explored=exploration.not_explored,
         )
-        folder_of(self._item.config).append_result(result)
+        put_on_record(
+            self._item, result, verdicts, shard=exploration.shard, order=exploration.order, ratchet=self._ratchet
+        )
 
 
 def _passed(reports: list[pytest.TestReport]) -> bool:

@@ -60,10 +60,12 @@ def test_result(
     expect_failure: str | None,
     passed: bool,
     complete: bool,
+    not_explored: Sequence[str],
 ) -> dict[str, Any]:
     """Everything a report needs of one test: JSON data with no real time, path, port or process.
 
-    `complete` is False where the search was interrupted.
+    `complete` is False where the search was interrupted, `not_explored` says in a few words each what its limits left
+    out.
     """
     found = place.plain(
         {
@@ -78,22 +80,25 @@ def test_result(
         "passed": passed,
         "complete": complete,
         "not_applied": list(not_reached),
+        "not_explored": list(not_explored),
         **found,
     }
 
 
 def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue) -> list[dict[str, Any]]:
     """One entry for each way in which the test breaks: per fault and first invariant, at its earliest site."""
-    found: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for verdict in failures:
         first = verdict.violations[0]
-        key = (verdict.faults, first.id)
+        key = f"{first.id} under {', '.join(verdict.faults)}"
         if key in found:
             found[key]["also_at"].append(verdict.schedule)
             continue
         entries = [catalogue[fault].entry for fault in verdict.faults]
         found[key] = {
+            "way": key,
             "schedule": verdict.schedule,
+            "found_as": verdict.schedule,
             "fewest": [f"{fault.name} at {fault.site}" for fault in Schedule.parse(verdict.schedule).faults],
             "ids": list(verdict.ids),
             "violations": [{"text": str(item), "evidence": list(item.evidence)} for item in verdict.violations],

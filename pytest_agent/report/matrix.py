@@ -21,11 +21,23 @@ class Cell:
 _NOTHING = Cell("", "-")
 
 
+TOGETHER = {2: "two together", 3: "more together"}
+"""The last rows: runs of several faults, which are the doing of no single one."""
+
+
 def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list[Cell]]]:
-    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order."""
+    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order.
+
+    A run of several faults is in a row of its own: `two together`, `more together`.
+    """
     heads = _short_names([str(result["test"]) for result in results])
     faults = sorted({fault for result in results for fault in _faults(result)})
-    return heads, {fault: [_cell(result, fault) for result in results] for fault in faults}
+    rows = {fault: [_cell(result, fault) for result in results] for fault in faults}
+    for number, label in TOGETHER.items():
+        runs = [[run for run in result["runs"] if min(len(run["faults"]), 3) == number] for result in results]
+        if any(runs):
+            rows[label] = [_of_runs(some) for some in runs]
+    return heads, rows
 
 
 def render(results: Sequence[dict[str, Any]], width: int = 80) -> list[list[tuple[str, str]]]:
@@ -73,14 +85,18 @@ def _line(label: str, cells: Sequence[tuple[str, str, int]], first: int) -> list
 
 
 def _faults(result: dict[str, Any]) -> list[str]:
-    return [fault for run in result["runs"] for fault in run["faults"]] + list(result["not_applied"])
+    return [run["faults"][0] for run in result["runs"] if len(run["faults"]) == 1] + list(result["not_applied"])
 
 
 def _cell(result: dict[str, Any], fault: str) -> Cell:
-    runs = [run for run in result["runs"] if fault in run["faults"]]
+    cell = _of_runs([run for run in result["runs"] if run["faults"] == [fault]])
+    # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
+    return Cell("not applied", "not applied") if cell == _NOTHING and fault in result["not_applied"] else cell
+
+
+def _of_runs(runs: Sequence[dict[str, Any]]) -> Cell:
     if not runs:
-        # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
-        return Cell("not applied", "not applied") if fault in result["not_applied"] else _NOTHING
+        return _NOTHING
     counts = Counter(str(run["verdict"]) for run in runs)
     worst = next(word for word in _ORDER if counts[word])
     text = f"{worst} {counts[worst]}/{len(runs)}"

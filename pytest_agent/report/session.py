@@ -17,6 +17,9 @@ from pytest_agent.folder import explores, known_folder
 from pytest_agent.report.matrix import render
 from pytest_agent.report.replay import replay_line, seen_from
 
+NOTES = pytest.StashKey[list[str]]()
+"""Lines to tell at the end, by whoever changed something at the end of the session."""
+
 _TIME = len(f"{0:8.2f} s  ")
 
 _COLOURS: dict[str, dict[str, bool]] = {
@@ -53,30 +56,39 @@ def summarize(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
         return
     width = terminal._tw.fullwidth
     terminal.section("chaos")
-    for line in render(results, width):
-        for text, word in line:
+    for row in render(results, width):
+        for text, word in row:
             terminal.write(text, **_COLOURS.get(word, {}))
         terminal.write_line("")
+    shown = bestrelpath(config.invocation_params.dir, folder.path)
     for result in results:
         for failure in result["failures"]:
-            terminal.write_line("")
-            _failure(terminal, config, result, failure)
+            if failure["known"] is None:
+                terminal.write_line("")
+                _failure(terminal, config, result, failure, shown)
     terminal.write_line("")
     for result in results:
         terminal.write_line(_sentence(result))
-    shown = bestrelpath(config.invocation_params.dir, folder.path)
+        for line in _asides(result):
+            _wrapped(terminal, "  ", line, indent=4)
+    for note in config.stash.get(NOTES, []):
+        terminal.write_line(note)
     terminal.write_line(f"results: {shown}/results.json   traces: {shown}/traces/")
 
 
 def _failure(
-    terminal: pytest.TerminalReporter, config: pytest.Config, result: dict[str, Any], failure: dict[str, Any]
+    terminal: pytest.TerminalReporter,
+    config: pytest.Config,
+    result: dict[str, Any],
+    failure: dict[str, Any],
+    folder: str,
 ) -> None:
     terminal.write_line(f"BROKEN {result['test']}", bold=True)
     for violation in failure["violations"]:
         _wrapped(terminal, "  ", violation["text"], indent=4, red=True)
         for line in _few(violation["evidence"]):
             _wrapped(terminal, "      ", line, indent=10)
-    _wrapped(terminal, "  fewest faults: ", "; ".join(failure["fewest"]))
+    _wrapped(terminal, "  fewest faults: ", _fewest(failure))
     for label, lines in (
         ("what it is", failure["titles"]),
         ("correct", failure["correct"]),
@@ -90,7 +102,8 @@ def _failure(
         _wrapped(terminal, f"    {line[:_TIME]}", line[_TIME:])
     if failure["also_at"]:
         _wrapped(terminal, "  also breaks at: ", _some(failure["also_at"]))
-    # Never wrapped by hand: it is to be pasted.
+    # Never wrapped by hand: they are to be pasted.
+    terminal.write_line(f"  trace: {folder}/{failure['trace']}")
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])
     options = config.getoption("inifilename")
     line = replay_line(test, failure["schedule"], seed=result["seed"], options=options)
@@ -120,6 +133,12 @@ def _few(lines: Sequence[str]) -> list[str]:
     return [*lines] if len(lines) <= 8 else [*lines[:5], f"… {len(lines) - 7} more …", *lines[-2:]]
 
 
+def _fewest(failure: dict[str, Any]) -> str:
+    text = "; ".join(failure["fewest"])
+    found = failure["found_as"].count(";") + 1
+    return f"{text} (shrunk from {found})" if found > len(failure["fewest"]) else text
+
+
 def _some(schedules: Sequence[str]) -> str:
     shown = ", ".join(schedules[:3])
     return f"{shown}, and {len(schedules) - 3} more" if len(schedules) > 3 else shown
@@ -132,12 +151,34 @@ def _sentence(result: dict[str, Any]) -> str:
     aside = [f"{words[word]} {word}" for word in ("not judged", "not applied") if words[word]]
     held = runs - words["not judged"] - words["not applied"]
     text = f"broke in {broken} of {runs} runs" if broken else f"held in {f'{held} of' if aside else 'all'} {runs} runs"
-    text = ", ".join([text, *aside])
+    text = ", ".join([text + _how_many_faults(result), *aside])
+    known = [failure["known"] is not None for failure in result["failures"]]
     if not runs:
         text = "no fault found a place to strike"
-    if result["expect_failure"] is not None and result["complete"]:
+    if result["expect_failure"] is not None and result["complete"] and result["shard"] is None:
         text = f"{text}, as expected: {result['expect_failure']}" if broken else "was expected to break and did not"
-    return f"{result['test']}: {text}{'' if result['complete'] else ', and was interrupted'}"
+    elif broken and all(known):
+        text += ", as is known"
+    part = f" (part {result['shard']} of the search)" if result["shard"] is not None else ""
+    return f"{result['test']}{part}: {text}{'' if result['complete'] else ', and was interrupted'}"
+
+
+def _how_many_faults(result: dict[str, Any]) -> str:
+    """How many runs had one fault, two and more; nothing where all had one."""
+    numbers = Counter(min(len(run["faults"]), 3) for run in result["runs"])
+    if set(numbers) <= {1}:
+        return ""
+    names = {1: "of one fault", 2: "of two", 3: "of more"}
+    return f" ({', '.join(f'{numbers[number]} {name}' for number, name in names.items() if numbers[number])})"
+
+
+def _asides(result: dict[str, Any]) -> list[str]:
+    """What is known, what has to be changed in the file that says so, and what was left out."""
+    lines = [
+        entry["edit"] or f"known: {entry['schedule']} ({entry['reason']}, until {entry['expires']})"
+        for entry in result["known"]
+    ]
+    return lines + [f"not explored: {text}" for text in result["not_explored"]]
 
 
 def _version() -> str:

@@ -37,7 +37,7 @@ def test_it_fits_the_terminal(project: pytest.Pytester, monkeypatch: pytest.Monk
     lines = result.outlines[next(i for i, line in enumerate(result.outlines) if re.match("=+ chaos =+", line)) :]
     assert [line for line in lines if line != line.rstrip()] == []
     # What is to be pasted or clicked is never broken, and pytest's own lines are its own.
-    pasted = ("  replay: ", "results: ", "FAILED ", "BROKEN ", "  incident: ", "test_a.py::")
+    pasted = ("  replay: ", "results: ", "FAILED ", "BROKEN ", "  incident: ", "  trace: ", "test_a.py::")
     assert [line for line in lines if len(line) > width and not line.startswith(pasted)] == []
     # Every test has its head, in as many tables as it takes.
     heads = [line for line in lines if re.match(r" {15,}(holds_|breaks)", line)]
