@@ -59,9 +59,16 @@ def _clone(item: pytest.Function, shard: Shard) -> pytest.Function:
         originalname=item.originalname,
     )
     # Its name stays: what a test reads of itself must not depend on how many workers there are.
-    name = f"{item.nodeid}[{shard.number}/{shard.of} of the search]"
-    clone._nodeid = name  # type: ignore[attr-defined] # as xdist names the members of a group; pytest offers no way
+    _name(clone, f"{item.nodeid}[{shard.number}/{shard.of} of the search]")
     clone.own_markers[:] = item.own_markers
     clone.user_properties[:] = item.user_properties
     clone.stash[PART] = Part(test_id(item), shard)
     return clone
+
+
+def _name(item: Any, nodeid: str) -> None:
+    """Give an item an id of its own. pytest offers no way: since 9.2 an id is an object, and was a text before."""
+    if hasattr(item, "_id"):
+        item._id = type(item._id).parse(nodeid)
+    else:
+        item._nodeid = nodeid
