@@ -11,6 +11,7 @@ import pytest
 from pytest_agent.chaos.canonical import canonical
 from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.timeline import timeline
+from pytest_agent.folder import Folder
 from pytest_agent.report.matrix import matrix, render
 from pytest_agent.report.replay import replay_line, seen_from
 from pytest_agent.trace import AssertionFailed, EventDelivered, ModelRequested, StoreCommitted, ToolReplied
@@ -110,6 +111,81 @@ def test_cells_of_the_matrix() -> None:
         "cut": ["degraded 1/2", "not applied", "-"],
         "lost": ["FAILED I1 1/2", "-", "not judged 1/1"],
     }
+
+
+def test_several_faults_at_once_are_in_rows_of_their_own() -> None:
+    result = result_of("a.py::test_one", cut="survived")
+    together = {"verdict": "FAILED", "violations": [{"id": "I1"}]}
+    result["runs"] += [
+        {"faults": ["cut", "lost"], **together},
+        {"faults": ["lost", "lost"], "verdict": "survived", "violations": []},
+        {"faults": ["cut", "cut", "lost"], **together},
+        {"faults": ["cut"] * 4, "verdict": "degraded", "violations": []},
+    ]
+    rows = matrix([result, result_of("a.py::test_two", cut="survived")])[1]
+    assert {label: [cell.text for cell in row] for label, row in rows.items()} == {
+        "cut": ["survived 1/1", "survived 1/1"],
+        "two together": ["FAILED I1 1/2", "-"],
+        "more together": ["FAILED I1 1/2", "-"],
+    }
+
+
+def test_what_a_failure_was_shrunk_from_and_what_was_left_out(project: pytest.Pytester) -> None:
+    folder = Folder.claim(project.path / ".pytest_agent", "s", fresh_results=True)
+    schedule = "reply-lost@tool:refund#1"
+    failure: dict[str, Any] = {
+        "way": "W",
+        "schedule": schedule,
+        "found_as": f"a@llm#1; b@llm#2; {schedule}",
+        "fewest": ["reply-lost at tool:refund#1"],
+        "violations": [],
+        "titles": [],
+        "correct": [],
+        "incident": [],
+        "timeline": [],
+        "also_at": [],
+        "known": None,
+        "trace": folder.write_failure("a.py::b", schedule, [b"{}\n"]),
+    }
+    runs = [{"faults": ["f"] * n, "verdict": "survived", "violations": []} for n in (1, 1, 2, 3, 5)]
+    result = {
+        "test": "a.py::b",
+        "seed": 0,
+        "runs": runs,
+        "failures": [failure],
+        "not_applied": [],
+        "not_explored": ["pairs: 12 of 40"],
+        "known": [],
+        "shard": None,
+        "expect_failure": None,
+        "complete": True,
+        "passed": False,
+    }
+    folder.append_result(result)
+    assert (folder.path / failure["trace"]).read_bytes() == b"{}\n"
+    project.makeconftest(
+        f"""
+        import pathlib
+        from pytest_agent.folder import folder_of
+
+        def pytest_sessionstart(session):
+            folder = folder_of(session.config)
+            folder.append_result({result!r})
+        """
+    )
+    folder.release()
+    project.makepyfile(test_a="def test_a(): pass")
+    out = project.runpytest("--chaos")
+    out.stdout.fnmatch_lines(
+        [
+            "two together * survived 1/1",
+            "more together * survived 2/2",
+            "  fewest faults: reply-lost at tool:refund#1 (shrunk from 3)",
+            f"  trace: .pytest_agent/{failure['trace']}",
+            "a.py::b: held in all 5 runs (2 of one fault, 1 of two, 2 of more)",
+            "  not explored: pairs: 12 of 40",
+        ]
+    )
 
 
 def test_a_matrix_wider_than_the_terminal_is_several() -> None:
