@@ -221,7 +221,8 @@ def test_the_order_on_record() -> None:
         "reply-lost@tool:refund#1; reply-lost@tool:refund#2",
     ]
     canonical = [str(Schedule.parse(text)) if text else "" for text in schedules]
-    assert sorted(canonical[::-1], key=order.key)[:6] == canonical[:6]
+    backwards = canonical[::-1]
+    assert sorted(backwards, key=order.key)[:6] == canonical[:6]
     assert [order.key(text)[0] for text in canonical] == [0, 1, 1, 1, 1, 1, 2, 2]
 
 
