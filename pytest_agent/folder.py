@@ -72,28 +72,21 @@ class Folder:
 
         A later line of the same test replaces an earlier one.
         """
-        line = json.dumps(result, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        handle = os.open(self.path / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What was appended so far, as it came."""
-        path = self.path / "results.jsonl"
-        found: list[dict[str, Any]] = []
-        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
-            # A worker that was killed may have left half a line.
-            with contextlib.suppress(ValueError):
-                result = json.loads(line)
-                if isinstance(result, dict) and "test" in result:
-                    found.append(result)
-        return found
+        _append(self.path / "results.jsonl", result)
 
     def read_results(self) -> list[dict[str, Any]]:
         """All results so far, one for each test, sorted by test."""
-        return unite(self.lines())
+        return unite(line for line in _lines(self.path / "results.jsonl") if "test" in line)
+
+    def append_part(self, test: str, data: dict[str, Any]) -> None:
+        """What one part of a test's search has found, for the part that is the last."""
+        path = self.path / "parts" / f"{_slug(test)}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        _append(path, data)
+
+    def parts(self, test: str) -> list[dict[str, Any]]:
+        """What the parts of a test's search have found so far, in the order in which they handed it in."""
+        return _lines(self.path / "parts" / f"{_slug(test)}.jsonl")
 
     def write_failure(self, test: str, schedule: str, trace: Iterable[bytes]) -> str:
         """The trace of one failing run, line by line, in a file of its own. Where it is, as seen from this folder."""
@@ -160,11 +153,34 @@ def _enter(lock: int, path: Path, session: str, *, fresh_results: bool) -> bool:
             (path / ".gitignore").write_text("*\n")
             if fresh_results:
                 (path / "results.jsonl").write_bytes(b"")
-                shutil.rmtree(path / "failures", ignore_errors=True)
+                for left in ("failures", "parts"):
+                    shutil.rmtree(path / left, ignore_errors=True)
         fcntl.flock(lock, fcntl.LOCK_SH)
         # The change of the lock is not atomic: another session may have come in between.
         if os.pread(lock, 200, 0) == name:
             return True
+
+
+def _append(path: Path, data: dict[str, Any]) -> None:
+    """One line in one write, so that the lines of several processes do not mix."""
+    # Not sorted: a trace that went through here says the arguments of a call in the order in which the model did.
+    line = json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+        # A worker that was killed may have left half a line.
+        with contextlib.suppress(ValueError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                found.append(data)
+    return found
 
 
 def _replace(path: Path, data: dict[str, Any]) -> None:

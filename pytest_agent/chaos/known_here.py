@@ -13,6 +13,7 @@ import pytest
 from pytest_agent.chaos.known import ACCEPTED_FOR, KnownFile, NewEntry
 from pytest_agent.chaos.mark import refuse
 from pytest_agent.chaos.ratchet import Ratchet
+from pytest_agent.chaos.search.bounds import Shard
 from pytest_agent.chaos.state import test_id
 from pytest_agent.errors import UsageError, did_you_mean
 from pytest_agent.folder import known_folder
@@ -65,10 +66,10 @@ def check_known(config: pytest.Config, marked: Sequence[pytest.Item], items: lis
         refuse(config, marked[0], items, pytest.UsageError(str(error)))
 
 
-def ratchet_of(item: pytest.Item, *, demands: bool) -> Ratchet:
-    """The ratchet on a collected test. A test that is expected to break has nothing to be accepted."""
+def ratchet_of(item: pytest.Item, shard: Shard) -> Ratchet:
+    """The ratchet on a collected test. Of the parts that --chaos-shard asks for the first demands edits of the file."""
     config = item.config
-    accept = config.getoption("chaos_accept")
+    accept, demands = config.getoption("chaos_accept"), shard.number == 1
     return Ratchet(known_file(config).of(test_id(item)), today_of(config), accept=accept, demands=demands)
 
 

@@ -9,13 +9,15 @@ from pytest_agent.chaos.known_here import ratchet_of
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
 from pytest_agent.chaos.ratchet import NO_RATCHET, KnownFailuresDiffer
-from pytest_agent.chaos.record import in_order, put_on_record, runs_that_held
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
+from pytest_agent.folder import folder_of
+from pytest_agent.trace import dump_line
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark) -> None:
@@ -58,8 +60,7 @@ class _Protocol:
         self._exploration = Exploration(item, mark, self._catalogue)
         # A replayed schedule is asked what it does, not whether that was expected.
         self._expected = state.expected = None if self._replay else mark.expect_failure
-        first = self._exploration.shard.number == 1
-        self._ratchet = NO_RATCHET if self._replay else ratchet_of(item, demands=first)
+        self._ratchet = NO_RATCHET if self._replay else ratchet_of(item, self._exploration.options.bounds.shard)
 
     def run(self) -> None:
         exploration = self._exploration
@@ -79,21 +80,27 @@ class _Protocol:
         exploration = self._exploration
         found: PytestAgentError | None = None
         try:
-            exploration.verdicts += self._ratchet.run(exploration.subject)
-            exploration.explore()
+            exploration.explore(self._ratchet.schedules)
+            if not exploration.elsewhere:
+                exploration.verdicts += self._ratchet.look(exploration.verdicts, exploration.subject)
+                exploration.failures = self._ratchet.mark(exploration.failures)
         except PytestAgentError as error:
             found = error
         finally:
             # Before the last run: whatever becomes of it, and of this process, the search is on record.
-            failures = [verdict for verdict in self._verdicts() if verdict.failed]
-            new, edits = self._ratchet.new(failures), self._ratchet.edits()
-            excuse = self._expected or self._ratchet.excuse(failures)
+            failures = exploration.failures
+            edits, excuse = self._ratchet.edits(), self._expected or self._ratchet.excuse(failures)
             guess = exploration.complete and edits is None and bool(failures) == (excuse is not None)
             self._record(passed=guess)
         if found is not None:
             self._blame(found)
             return
+        if exploration.elsewhere:
+            # What was found is told by the part that ends last.
+            exploration.subject.conclude(Schedule(), self._nextitem)
+            return
         self._state.expected = excuse
+        new = [failure for failure in failures if failure.known is None]
         if edits is not None:
             passed = self._conclude_outdated(edits, new)
         else:
@@ -112,7 +119,8 @@ class _Protocol:
         def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
             self._exploration.verdicts.append(verdict)
             if verdict.failed:
-                return self._broken([verdict], error)
+                self._exploration.failures = [Failure(verdict, found_as=verdict.schedule)]
+                return self._broken(self._exploration.failures, error)
             if verdict.word == "not applied":
                 return NotReproduced(
                     f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
@@ -127,24 +135,25 @@ class _Protocol:
 
     def _conclude_held(self) -> bool:
         def clean() -> BaseException | None:
-            runs = None if self._expected is None else runs_that_held(self._item, self._exploration.shard)
-            if runs is None:
+            # A part that was asked for by --chaos-shard cannot know what the others find.
+            whole = self._exploration.complete and self._exploration.options.bounds.shard.is_whole
+            if self._expected is None or not whole:
                 return None
             return SurvivedUnexpectedly(
-                f"expected to break ({self._expected}), and held in all {runs} runs; "
+                f"expected to break ({self._expected}), and held in all {len(self._exploration.verdicts)} runs; "
                 "take expect_failure out of its mark"
             )
 
         return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
 
-    def _conclude_outdated(self, edits: KnownFailuresDiffer, new: list[Verdict]) -> bool:
+    def _conclude_outdated(self, edits: KnownFailuresDiffer, new: list[Failure]) -> bool:
         """The file of known failures has to be changed first; what is new is told with it."""
         text = "\n".join([str(edits), self._text(new)]).strip()
         subject = self._exploration.subject
         return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: KnownFailuresDiffer(text)))
 
-    def _conclude_broken(self, failures: list[Verdict]) -> bool:
-        first = failures[0]
+    def _conclude_broken(self, failures: list[Failure]) -> bool:
+        first = failures[0].verdict
         # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
         ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
@@ -161,7 +170,7 @@ class _Protocol:
         subject, schedule = self._exploration.subject, Schedule.parse(first.schedule)
         return _passed(subject.conclude(schedule, self._nextitem, faulted=faulted))
 
-    def _broken(self, failures: list[Verdict], error: BaseException | None) -> BaseException:
+    def _broken(self, failures: list[Failure], error: BaseException | None) -> BaseException:
         """The test's own assertion with its locals where that failed; else what an invariant has to say."""
         self._state.broken = True
         text = self._text(failures)
@@ -174,29 +183,35 @@ class _Protocol:
             return violated.with_traceback(error.__traceback__)
         return violated
 
-    def _text(self, failures: list[Verdict]) -> str:
+    def _text(self, failures: list[Failure]) -> str:
         text = short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
-        known = self._ratchet.to_text() if self._ratchet.new(failures) else ""
+        known = self._ratchet.to_text() if any(failure.known is None for failure in failures) else ""
         return f"{text}\n{known}" if known else text
 
-    def _verdicts(self) -> list[Verdict]:
-        return in_order(self._exploration.verdicts, self._exploration.order)
-
     def _record(self, *, passed: bool) -> None:
-        exploration, verdicts = self._exploration, self._verdicts()
+        exploration = self._exploration
         result = test_result(
             Place.of(self._item),
-            verdicts,
+            exploration.verdicts,
+            exploration.failures,
             exploration.not_reached,
             self._catalogue,
             expect_failure=self._expected,
             passed=passed,
             complete=exploration.complete,
-            not_explored=exploration.not_explored,
+            cut=exploration.found.cut if exploration.found is not None else "",
+            coverage=exploration.coverage(),
+            not_deterministic=exploration.not_deterministic,
+            known=self._ratchet.to_list(),
+            shard=exploration.options.bounds.shard,
         )
-        put_on_record(
-            self._item, result, verdicts, shard=exploration.shard, order=exploration.order, ratchet=self._ratchet
-        )
+        folder = folder_of(self._item.config)
+        for entry, failure in zip(result["failures"], exploration.failures, strict=True):
+            trace = map(dump_line, failure.verdict.events)
+            entry["trace"] = folder.write_failure(result["test"], failure.verdict.schedule, trace)
+        if exploration.elsewhere:
+            result["part"] = exploration.shard.number
+        folder.append_result(result)
 
 
 def _passed(reports: list[pytest.TestReport]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_agent.chaos.known import Known
+from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.search.observed import Subject, same_way
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.errors import PytestAgentError
@@ -53,7 +55,7 @@ class Ratchet:
     """The known failures of a test.
 
     `today` decides what has expired. `accept` is the reason with which new failures become known ones. `demands` is
-    False where another part of the same search is the one that demands edits of the file.
+    False for a part of the search that leaves it to the first part to demand edits of the file.
     """
 
     def __init__(
@@ -63,15 +65,25 @@ class Ratchet:
         self._today = today
         self._demands = demands
         self._standings: list[_Standing] = []
-        self.accept = accept
+        self._accept = accept
 
-    def run(self, subject: Subject) -> list[Verdict]:
-        """Run the known schedules, before everything else. Their verdicts, in the order of the file."""
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The known schedules, in the order of the file: they are run before everything else."""
+        return [entry.schedule for entry in self._entries]
+
+    def look(self, seen: Sequence[Verdict], subject: Subject) -> list[Verdict]:
+        """See how they stand, from the runs that were made; those of them that were not are run. Gives these."""
+        verdicts = {verdict.schedule: verdict for verdict in seen}
+        more = []
         self._standings = []
         for entry in self._entries:
-            verdict = subject.observe(entry.schedule).verdict
+            verdict = verdicts.get(str(entry.schedule))
+            if verdict is None:
+                verdict = subject.observe(entry.schedule).verdict
+                more.append(verdict)
             self._standings.append(_Standing(entry, verdict, self._today > entry.expires))
-        return [standing.verdict for standing in self._standings]
+        return more
 
     def reason_for(self, failure: Verdict) -> str | None:
         """The reason of the known failure that this one is, None for a new one.
@@ -82,18 +94,18 @@ class Ratchet:
         for standing in self._standings:
             known = standing.verdict
             if same_way(known, failure) and (
-                known.faults == failure.faults or _faults(known.schedule) <= _faults(failure.schedule)
+                sorted(known.faults) == sorted(failure.faults) or _faults(known.schedule) <= _faults(failure.schedule)
             ):
                 return standing.entry.reason
         return None
 
-    def new(self, failures: Sequence[Verdict]) -> list[Verdict]:
-        """Those that are not known."""
-        return [failure for failure in failures if self.reason_for(failure) is None]
+    def mark(self, failures: Sequence[Failure]) -> list[Failure]:
+        """The failures, those that are known with their reason."""
+        return [dataclasses.replace(failure, known=self.reason_for(failure.verdict)) for failure in failures]
 
-    def excuse(self, failures: Sequence[Verdict]) -> str | None:
+    def excuse(self, failures: Sequence[Failure]) -> str | None:
         """Why these failures do not fail the test; None where they do."""
-        reasons = dict.fromkeys(self.reason_for(failure) or self.accept for failure in failures)
+        reasons = dict.fromkeys(failure.known or self._accept for failure in failures)
         return None if not failures or None in reasons else "; ".join(str(reason) for reason in reasons)
 
     def edits(self) -> KnownFailuresDiffer | None:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from pytest_agent.chaos.canonical import canonical
+from pytest_agent.chaos.search.bounds import Shard
+from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import test_id
 from pytest_agent.chaos.timeline import timeline
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue
 from pytest_agent.faults.schedule import Schedule
+from pytest_agent.report.fewest import fewest
 from pytest_agent.report.replay import replay_line, seen_from
 
 
@@ -54,23 +57,29 @@ class Place:
 def test_result(
     place: Place,
     verdicts: Sequence[Verdict],
+    failures: Sequence[Failure],
     not_reached: Sequence[str],
     catalogue: Catalogue,
     *,
     expect_failure: str | None,
     passed: bool,
     complete: bool,
-    not_explored: Sequence[str],
+    cut: str,
+    coverage: dict[str, Any] | None,
+    not_deterministic: str | None,
+    known: Sequence[dict[str, Any]],
+    shard: Shard,
 ) -> dict[str, Any]:
     """Everything a report needs of one test: JSON data with no real time, path, port or process.
 
-    `complete` is False where the search was interrupted, `not_explored` says in a few words each what its limits left
-    out.
+    `complete` is False where the search was interrupted; `cut` says which bound ended one that was not through;
+    `known` is how the known failures stand, `shard` the part of the search that was asked for.
     """
     found = place.plain(
         {
             "runs": [verdict.to_dict() for verdict in verdicts],
-            "failures": failures_of(place, [verdict for verdict in verdicts if verdict.failed], catalogue),
+            "failures": failures_of(place, failures, catalogue),
+            "not_deterministic": not_deterministic,
         }
     )
     return {
@@ -79,37 +88,39 @@ def test_result(
         "expect_failure": expect_failure,
         "passed": passed,
         "complete": complete,
+        "cut": cut,
+        "coverage": coverage,
         "not_applied": list(not_reached),
-        "not_explored": list(not_explored),
+        "known": list(known),
+        "shard": None if shard.is_whole else str(shard),
         **found,
     }
 
 
-def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue) -> list[dict[str, Any]]:
-    """One entry for each way in which the test breaks: per fault and first invariant, at its earliest site."""
-    found: dict[str, dict[str, Any]] = {}
-    for verdict in failures:
-        first = verdict.violations[0]
-        key = f"{first.id} under {', '.join(verdict.faults)}"
-        if key in found:
-            found[key]["also_at"].append(verdict.schedule)
-            continue
-        entries = [catalogue[fault].entry for fault in verdict.faults]
-        found[key] = {
-            "way": key,
-            "schedule": verdict.schedule,
-            "found_as": verdict.schedule,
-            "fewest": [f"{fault.name} at {fault.site}" for fault in Schedule.parse(verdict.schedule).faults],
-            "ids": list(verdict.ids),
-            "violations": [{"text": str(item), "evidence": list(item.evidence)} for item in verdict.violations],
-            "titles": [catalogue[fault].title for fault in verdict.faults],
-            "correct": [entry.correct.strip() for entry in entries],
-            "incident": [entry.evidence[0] for entry in entries],
-            "timeline": timeline(verdict.events, place.plain),
-            "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed),
-            "also_at": [],
-        }
-    return list(found.values())
+def failures_of(place: Place, failures: Sequence[Failure], catalogue: Catalogue) -> list[dict[str, Any]]:
+    """One entry for each way in which the test breaks, at its fewest faults."""
+    return [_entry(place, failure, catalogue) for failure in failures]
+
+
+def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, Any]:
+    verdict = failure.verdict
+    faults = Schedule.parse(verdict.schedule).faults
+    entries = [catalogue[fault].entry for fault in verdict.faults]
+    return {
+        "schedule": verdict.schedule,
+        "fewest": [f"{fault.name} at {fault.site}" for fault in faults],
+        "found_as": failure.found_as,
+        "shrunk_from": len(Schedule.parse(failure.found_as).faults),
+        "ids": list(verdict.ids),
+        "violations": [{"text": str(item), "evidence": list(item.evidence)} for item in verdict.violations],
+        "titles": [catalogue[fault].title for fault in verdict.faults],
+        "correct": [entry.correct.strip() for entry in entries],
+        "incident": [entry.evidence[0] for entry in entries],
+        "timeline": timeline(verdict.events, place.plain),
+        "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed),
+        "also_at": list(failure.also_at),
+        "known": failure.known,
+    }
 
 
 def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
@@ -117,7 +128,7 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
     lines: list[str] = []
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
-        lines.append(f"  fewest faults: {'; '.join(failure['fewest'])}")
+        lines.append(f"  fewest faults: {fewest(failure)}")
         line = replay_line(place.shown, failure["schedule"], seed=place.seed, options=place.options)
         lines.append(f"  replay: {line}")
     return "\n".join(lines)

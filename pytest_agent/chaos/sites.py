@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_agent.faults.site import Site
-from pytest_agent.trace import Event, EventDelivered, ModelReplied, StoreCommitted, ToolCalled
+from pytest_agent.trace import (
+    Died,
+    Event,
+    EventDelivered,
+    FaultApplied,
+    ModelReplied,
+    StoreCommitted,
+    ToolCalled,
+    ToolReplied,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenSite:
-    """A place the clean run went through."""
+    """A place that a run went through.
+
+    `after_fault` says that a fault had struck by then; `state` is where the task stood: the stage that was last made
+    durable or, for an agent without a store, how the last tool call ended.
+    """
 
     site: Site
     facts: dict[str, Any] = field(hash=False)
+    after_fault: bool = False
+    state: str = ""
 
     @property
     def seam(self) -> str:
@@ -23,23 +38,34 @@ class SeenSite:
         return "process" if self.site.process else self.site.seam
 
 
-def list_sites(events: Sequence[Event]) -> list[SeenSite]:
-    """Every site of the run in the order in which it was reached. Repeated attempts are not sites of their own."""
+def list_sites(events: Sequence[Event], *, attempts: bool = False) -> list[SeenSite]:
+    """Every site of the run in the order in which it was reached; repeated attempts only where asked for."""
     commits = [Site.parse(event.site) for event in events if isinstance(event, StoreCommitted)]
     arrived = [event for event in events if isinstance(event, EventDelivered)]
     found: dict[Site, SeenSite] = {}
     called: list[ToolCalled] = []
-    said = False
+    said = struck = False
+    state, lives = "", 1
     for event in events:
         if isinstance(event, ToolCalled):
             # What the last turn that called any tools has called.
             called = [event] if said else [*called, event]
             said = False
         for seen in _of(event, commits, called, arrived):
-            if seen.site.attempt == 1:
-                found.setdefault(seen.site, seen)
+            if (attempts or seen.site.attempt == 1) and seen.site not in found:
+                where = f"life {lives}: {state}" if lives > 1 else state
+                found[seen.site] = replace(seen, after_fault=struck, state=where)
         said = said or isinstance(event, ModelReplied)
+        struck = struck or isinstance(event, FaultApplied)
+        lives += isinstance(event, Died)
+        state = _state(event, commits) or state
     return list(found.values())
+
+
+def _state(event: Event, commits: Sequence[Site]) -> str:
+    if isinstance(event, StoreCommitted):
+        return event.stage
+    return f"{event.tool} {event.status}" if isinstance(event, ToolReplied) and not commits else ""
 
 
 def _of(

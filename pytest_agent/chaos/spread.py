@@ -1,8 +1,8 @@
 """One test's search on several workers of xdist: each does a part of it, as an item of its own.
 
-Each part repeats the clean run, the known failures and the run for the record. That pays where there are too few tests
-to keep the workers busy. So nothing is divided where there are twice as many chaos tests as workers, nor where xdist
-keeps what belongs together on one worker: by group, file or scope.
+Each part repeats the clean run and the run for the record, and the last one to end shrinks what all have found. That
+pays where there are too few tests to keep the workers busy. So nothing is divided where there are twice as many chaos
+tests as workers, nor where xdist keeps what belongs together on one worker: by group, file or scope.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from pytest_agent.chaos.known_here import TODAY, today_of
-from pytest_agent.chaos.options import SearchOptions
 from pytest_agent.chaos.search.bounds import LANES, Shard
 from pytest_agent.chaos.state import PART, Part, group_of, test_id
 
@@ -40,12 +39,6 @@ def spread(config: pytest.Config, marked: Collection[pytest.Item], items: list[p
         if isinstance(item, pytest.Function) and not group_of(item):
             at = items.index(item)
             items[at : at + 1] = [_clone(item, Shard(number, of)) for number in range(1, of + 1)]
-
-
-def shard_of(item: pytest.Item) -> Shard:
-    """The part of the search that this item is to do."""
-    part = item.stash.get(PART, None)
-    return part.shard if part is not None else SearchOptions.of(item.config).bounds.shard
 
 
 def _clone(item: pytest.Function, shard: Shard) -> pytest.Function:

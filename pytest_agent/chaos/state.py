@@ -114,7 +114,7 @@ def state_of(item: pytest.Item) -> TestState:
     if state is None:
         folder = folder_of(item.config)
         # The parts of one test write files of their own.
-        files = item.nodeid if PART in item.stash else test_id(item)
+        files = test_id(item) if part_of(item) is None else item.nodeid
         state = TestState(
             nodeid=test_id(item),
             seed=int(item.config.getoption("chaos_seed")),
@@ -125,9 +125,14 @@ def state_of(item: pytest.Item) -> TestState:
     return state
 
 
+def part_of(item: pytest.Item) -> Part | None:
+    """The part of the search that this item does, None for one that does the whole."""
+    return item.stash.get(PART, None)
+
+
 def test_id(item: pytest.Item) -> str:
     """The test's id as everybody else knows it: without the group that xdist appends, and without its part."""
-    part = item.stash.get(PART, None)
+    part = part_of(item)
     group = group_of(item)
     return part.test if part is not None else item.nodeid.removesuffix(f"@{group}") if group else item.nodeid
 

@@ -15,7 +15,9 @@ from types import MethodType
 import pytest
 from _pytest.runner import runtestprotocol
 
+from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.search.observed import Observed
+from pytest_agent.chaos.search.same import first_difference
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import Verdict, judge
 from pytest_agent.faults.catalogue import Catalogue
@@ -41,6 +43,11 @@ class TestSubject:
             return None
         self._baseline = tuple(state.run.trace.events)
         return Observed.of(state.schedule, self.judge(state), self._baseline)
+
+    def difference_of_clean_runs(self) -> str | None:
+        """Run without faults once more. Where that run is not as the first one was, in words; None where it is."""
+        state = self._probe(Schedule())
+        return first_difference(self._baseline or (), _events(state), Place.of(self._item).plain)
 
     def observe(self, schedule: Schedule) -> Observed:
         """Run once under the schedule, as a probe."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_agent.invariants.evidence import Evidence, Violation
 from pytest_agent.invariants.lives import tasks_of
-from pytest_agent.trace import FaultApplied, ModelReplied, ModelRequested
+from pytest_agent.trace import Died, FaultApplied, ModelReplied, ModelRequested, StoreCommitted
 
 ID, NAME = "I6", "retry by class"
 
@@ -16,8 +16,9 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
     """I6. A permanent error gets exactly one attempt; a transient one is recovered from where `must_recover` says so.
 
     Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls of one
-    model within one task; to turn to another model is not to try again. Needs such a fault in the run, or
-    `must_recover`; otherwise there is nothing to hold and it holds.
+    model within one task; to turn to another model is not to try again. What a process heard and died with before it
+    made anything durable, the next one cannot know. Needs such a fault in the run, or `must_recover`; otherwise there
+    is nothing to hold and it holds.
     """
     found = []
     for fault in evidence.faults:
@@ -27,8 +28,8 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
         sites = {event.site for event in struck}
         for model, replies in _by_model_and_task(evidence, sites):
             # What was asked before the first answer came could not know of it.
-            first = replies[0][1]
-            answered = [first] + [reply for asked, reply in replies[1:] if asked.seq > first.seq]
+            first = next((reply for _, reply in replies if not _died_with(evidence, reply)), replies[-1][1])
+            answered = [first] + [reply for asked, reply in replies if asked.seq > first.seq]
             if len(answered) > 1:
                 found.append(
                     Violation(
@@ -58,6 +59,12 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
                 )
             )
     return found
+
+
+def _died_with(evidence: Evidence, reply: ModelReplied) -> bool:
+    """Whether the process ended with this answer in memory only."""
+    later = (event for event in evidence.events if event.seq > reply.seq)
+    return isinstance(next((event for event in later if isinstance(event, (Died, StoreCommitted))), None), Died)
 
 
 def _by_model_and_task(

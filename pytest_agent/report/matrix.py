@@ -1,4 +1,4 @@
-"""The matrix: for each fault and each test, what became of the runs."""
+"""The matrix: for each fault and each test, what became of the runs; those under several faults have one row."""
 
 from __future__ import annotations
 
@@ -19,25 +19,15 @@ class Cell:
 
 
 _NOTHING = Cell("", "-")
-
-
-TOGETHER = {2: "two together", 3: "more together"}
-"""The last rows: runs of several faults, which are the doing of no single one."""
+_SEVERAL = "several at once"
 
 
 def matrix(results: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, list[Cell]]]:
-    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order.
-
-    A run of several faults is in a row of its own: `two together`, `more together`.
-    """
+    """The column heads, one a test, and for each fault its row of cells. Faults in alphabetical order, several last."""
     heads = _short_names([str(result["test"]) for result in results])
-    faults = sorted({fault for result in results for fault in _faults(result)})
-    rows = {fault: [_cell(result, fault) for result in results] for fault in faults}
-    for number, label in TOGETHER.items():
-        runs = [[run for run in result["runs"] if min(len(run["faults"]), 3) == number] for result in results]
-        if any(runs):
-            rows[label] = [_of_runs(some) for some in runs]
-    return heads, rows
+    named = {fault for result in results for fault in _faults(result)}
+    faults = sorted(named, key=lambda fault: (fault == _SEVERAL, fault))
+    return heads, {fault: [_cell(result, fault) for result in results] for fault in faults}
 
 
 def render(results: Sequence[dict[str, Any]], width: int = 80) -> list[list[tuple[str, str]]]:
@@ -85,18 +75,18 @@ def _line(label: str, cells: Sequence[tuple[str, str, int]], first: int) -> list
 
 
 def _faults(result: dict[str, Any]) -> list[str]:
-    return [run["faults"][0] for run in result["runs"] if len(run["faults"]) == 1] + list(result["not_applied"])
+    return [_row(run) for run in result["runs"]] + list(result["not_applied"])
+
+
+def _row(run: dict[str, Any]) -> str:
+    return run["faults"][0] if len(run["faults"]) == 1 else _SEVERAL
 
 
 def _cell(result: dict[str, Any], fault: str) -> Cell:
-    cell = _of_runs([run for run in result["runs"] if run["faults"] == [fault]])
-    # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
-    return Cell("not applied", "not applied") if cell == _NOTHING and fault in result["not_applied"] else cell
-
-
-def _of_runs(runs: Sequence[dict[str, Any]]) -> Cell:
+    runs = [run for run in result["runs"] if _row(run) == fault]
     if not runs:
-        return _NOTHING
+        # Not among the faults this test asks for, or its search did not come so far: nothing can be said.
+        return Cell("not applied", "not applied") if fault in result["not_applied"] else _NOTHING
     counts = Counter(str(run["verdict"]) for run in runs)
     worst = next(word for word in _ORDER if counts[word])
     text = f"{worst} {counts[worst]}/{len(runs)}"

@@ -14,6 +14,7 @@ import pytest
 from _pytest.pathlib import bestrelpath
 
 from pytest_agent.folder import explores, known_folder
+from pytest_agent.report.fewest import fewest, not_explored
 from pytest_agent.report.matrix import render
 from pytest_agent.report.replay import replay_line, seen_from
 
@@ -69,8 +70,8 @@ def summarize(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     terminal.write_line("")
     for result in results:
         terminal.write_line(_sentence(result))
-        for line in _asides(result):
-            _wrapped(terminal, "  ", line, indent=4)
+        for text in _aside(result):
+            _wrapped(terminal, "  ", text, indent=4)
     for note in config.stash.get(NOTES, []):
         terminal.write_line(note)
     terminal.write_line(f"results: {shown}/results.json   traces: {shown}/traces/")
@@ -88,7 +89,7 @@ def _failure(
         _wrapped(terminal, "  ", violation["text"], indent=4, red=True)
         for line in _few(violation["evidence"]):
             _wrapped(terminal, "      ", line, indent=10)
-    _wrapped(terminal, "  fewest faults: ", _fewest(failure))
+    _wrapped(terminal, "  fewest faults: ", fewest(failure))
     for label, lines in (
         ("what it is", failure["titles"]),
         ("correct", failure["correct"]),
@@ -133,12 +134,6 @@ def _few(lines: Sequence[str]) -> list[str]:
     return [*lines] if len(lines) <= 8 else [*lines[:5], f"… {len(lines) - 7} more …", *lines[-2:]]
 
 
-def _fewest(failure: dict[str, Any]) -> str:
-    text = "; ".join(failure["fewest"])
-    found = failure["found_as"].count(";") + 1
-    return f"{text} (shrunk from {found})" if found > len(failure["fewest"]) else text
-
-
 def _some(schedules: Sequence[str]) -> str:
     shown = ", ".join(schedules[:3])
     return f"{shown}, and {len(schedules) - 3} more" if len(schedules) > 3 else shown
@@ -172,13 +167,19 @@ def _how_many_faults(result: dict[str, Any]) -> str:
     return f" ({', '.join(f'{numbers[number]} {name}' for number, name in names.items() if numbers[number])})"
 
 
-def _asides(result: dict[str, Any]) -> list[str]:
-    """What is known, what has to be changed in the file that says so, and what was left out."""
+def _aside(result: dict[str, Any]) -> list[str]:
+    """What is known, and what is to be changed in the file that says so; what the search has not seen; doubts."""
     lines = [
         entry["edit"] or f"known: {entry['schedule']} ({entry['reason']}, until {entry['expires']})"
         for entry in result["known"]
     ]
-    return lines + [f"not explored: {text}" for text in result["not_explored"]]
+    missing = not_explored(result["coverage"]) if result["coverage"] is not None else ""
+    if missing:
+        ended = {"time": "the time was over", "runs": "the runs were used up"}.get(result["cut"])
+        lines.append(f"not explored: {missing}{f'; {ended}' if ended else ''}")
+    if result["not_deterministic"] is not None:
+        lines.append(f"not deterministic: two runs without faults differ: {result['not_deterministic']}")
+    return lines
 
 
 def _version() -> str:

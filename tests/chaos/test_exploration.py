@@ -91,13 +91,13 @@ def test_function_fixtures_are_fresh_and_wider_ones_made_once(
     log = log_of(project)
     runs = len(results()["test_chaos"]["runs"])
     assert runs > 20
-    # Clean, each schedule, once more for the record; and the two plain tests.
-    assert log.count(["function", "up"]) == runs + 2 + 2
-    assert log.count(["function", "down", 1]) == runs + 2
+    # Clean twice, each schedule, once more for the record; and the two plain tests.
+    assert log.count(["function", "up"]) == runs + 3 + 2
+    assert log.count(["function", "down", 1]) == runs + 3
     assert log.count(["function", "down", 0]) == 2
     # Up and down in turns: nothing of one run is there in the next.
     turns = [words[1] for words in log if words[0] == "function"]
-    assert turns == ["up", "down"] * (runs + 4)
+    assert turns == ["up", "down"] * (runs + 5)
     for scope in ("module", "session"):
         assert log.count([scope, "up"]) == log.count([scope, "down"]) == 1
     assert log.index(["module", "down"]) < log.index(["other"]) < log.index(["session", "down"])
@@ -166,7 +166,7 @@ def test_classes_parameters_and_several_files(project: pytest.Pytester, results:
     project.makepyfile(test_a=text, test_b=text)
     project.runpytest("--chaos").assert_outcomes(passed=4)
     assert len(json.loads((project.path / ".pytest_agent/results.json").read_text())["tests"]) == 4
-    assert {len(result["runs"]) for result in results().values()} == {3}
+    assert {len(result["runs"]) for result in results().values()} == {4}
 
 
 def test_what_outlives_a_run_is_made_in_the_real_world(project: pytest.Pytester) -> None:
@@ -205,7 +205,7 @@ def test_what_outlives_a_run_is_made_in_the_real_world(project: pytest.Pytester)
     numbers = {tuple(words) for words in log if isinstance(words[0], float)}
     # The first run, in which the server was made, drew the same numbers as all later ones.
     assert len(numbers) == 1
-    assert log.count(["undone in virtual time"]) == 5
+    assert log.count(["undone in virtual time"]) == 7
 
 
 @pytest.mark.parametrize("options", [(), ("--chaos",)], ids=str)
@@ -302,7 +302,7 @@ def test_output_is_that_of_the_last_run(project: pytest.Pytester) -> None:
     """
     )
     result = project.runpytest("--chaos", "-rP")
-    assert [line for line in result.outlines if line.startswith("run number")] == ["run number 5"]
+    assert [line for line in result.outlines if line.startswith("run number")] == ["run number 7"]
 
 
 def test_a_clean_run_that_fails_is_an_ordinary_failure(project: pytest.Pytester, results: Results) -> None:
@@ -371,7 +371,7 @@ def test_a_session_that_is_to_stop_stops_the_search(project: pytest.Pytester, re
     def test_one(request, llm, sandbox):
         log("run")
         agents.run("refund", agents.stock(llm, sandbox))
-        if len(LOG.read_text().splitlines()) == 4:
+        if len(LOG.read_text().splitlines()) == 5:
             request.session.shouldstop = "enough"
 
     def test_two():
@@ -379,7 +379,7 @@ def test_a_session_that_is_to_stop_stops_the_search(project: pytest.Pytester, re
     """
     )
     result = project.runpytest("--chaos")
-    assert log_of(project) == [["run"]] * 5
+    assert log_of(project) == [["run"]] * 6
     assert results()["test_one"]["complete"] is False
     result.stdout.fnmatch_lines(["*held in all 3 runs, and was interrupted"])
     result.assert_outcomes(passed=1)

@@ -127,7 +127,7 @@ def test_locals_of_the_failing_run(project: pytest.Pytester) -> None:
                 "E  *replay: pytest *",
                 "*committed  = 2",
                 # The clean one, three schedules, and the last one.
-                "*run_number = 5",
+                "*run_number = 6",
             ],
             consecutive=False,
         )
@@ -355,8 +355,9 @@ def test_outcomes_of_pytest_inside_a_chaos_test(project: pytest.Pytester, result
         "reply-lost@tool:refund#1": "not judged",
         "reply-lost(how=reset)@tool:refund#1": "not judged",
         "reply-slow@tool:refund#1": "survived",
+        "reply-lost@tool:refund#1; reply-lost@tool:refund#1/2": "not judged",
     }
-    result.stdout.fnmatch_lines(["*test_skips_under_a_fault: held in 1 of 3 runs, 2 not judged"])
+    result.stdout.fnmatch_lines(["*test_skips_under_a_fault: held in 1 of 4 runs, 3 not judged"])
     assert found["test_exits"]["runs"][0]["verdict"] == "degraded"
     assert found["test_fails"]["failures"][0]["violations"][-1]["text"] == "assertion of the test: paid twice"
 
@@ -422,7 +423,7 @@ def test_what_does_not_come_back_is_said(project: pytest.Pytester, results: Resu
     @pytest.mark.chaos(faults="reply-lost")
     def test_one(llm, sandbox):
         RUNS.append(1)
-        agents.run("refund", agents.stock(llm, sandbox), keys=len(RUNS) != 2)
+        agents.run("refund", agents.stock(llm, sandbox), keys=len(RUNS) != 3)
     """
     )
     result = project.runpytest("--chaos")
@@ -456,7 +457,7 @@ def test_expected_to_break(project: pytest.Pytester, results: Results) -> None:
     result.assert_outcomes(xfailed=2, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "expected to break (it has a key), and held in all 3 runs; take expect_failure out of its mark",
+            "expected to break (it has a key), and held in all 4 runs; take expect_failure out of its mark",
             "*test_breaks: broke in 2 of 3 runs, as expected: it has no key",
             "*test_survives: was expected to break and did not",
             "XFAIL *test_breaks - *it has no key",

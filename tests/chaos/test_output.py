@@ -113,30 +113,12 @@ def test_cells_of_the_matrix() -> None:
     }
 
 
-def test_several_faults_at_once_are_in_rows_of_their_own() -> None:
-    result = result_of("a.py::test_one", cut="survived")
-    together = {"verdict": "FAILED", "violations": [{"id": "I1"}]}
-    result["runs"] += [
-        {"faults": ["cut", "lost"], **together},
-        {"faults": ["lost", "lost"], "verdict": "survived", "violations": []},
-        {"faults": ["cut", "cut", "lost"], **together},
-        {"faults": ["cut"] * 4, "verdict": "degraded", "violations": []},
-    ]
-    rows = matrix([result, result_of("a.py::test_two", cut="survived")])[1]
-    assert {label: [cell.text for cell in row] for label, row in rows.items()} == {
-        "cut": ["survived 1/1", "survived 1/1"],
-        "two together": ["FAILED I1 1/2", "-"],
-        "more together": ["FAILED I1 1/2", "-"],
-    }
-
-
-def test_what_a_failure_was_shrunk_from_and_what_was_left_out(project: pytest.Pytester) -> None:
+def test_what_a_failure_was_shrunk_from_and_how_many_faults_the_runs_had(project: pytest.Pytester) -> None:
     folder = Folder.claim(project.path / ".pytest_agent", "s", fresh_results=True)
     schedule = "reply-lost@tool:refund#1"
     failure: dict[str, Any] = {
-        "way": "W",
         "schedule": schedule,
-        "found_as": f"a@llm#1; b@llm#2; {schedule}",
+        "shrunk_from": 3,
         "fewest": ["reply-lost at tool:refund#1"],
         "violations": [],
         "titles": [],
@@ -154,7 +136,9 @@ def test_what_a_failure_was_shrunk_from_and_what_was_left_out(project: pytest.Py
         "runs": runs,
         "failures": [failure],
         "not_applied": [],
-        "not_explored": ["pairs: 12 of 40"],
+        "coverage": None,
+        "cut": "",
+        "not_deterministic": None,
         "known": [],
         "shard": None,
         "expect_failure": None,
@@ -178,12 +162,10 @@ def test_what_a_failure_was_shrunk_from_and_what_was_left_out(project: pytest.Py
     out = project.runpytest("--chaos")
     out.stdout.fnmatch_lines(
         [
-            "two together * survived 1/1",
-            "more together * survived 2/2",
+            "several at once * survived 3/3",
             "  fewest faults: reply-lost at tool:refund#1 (shrunk from 3)",
             f"  trace: .pytest_agent/{failure['trace']}",
             "a.py::b: held in all 5 runs (2 of one fault, 1 of two, 2 of more)",
-            "  not explored: pairs: 12 of 40",
         ]
     )
 

@@ -321,7 +321,7 @@ def test_an_odd_name_of_a_tool_can_be_replayed(project: pytest.Pytester, results
 def test_an_error_of_the_search_itself_fails_the_test_alone(
     project: pytest.Pytester, results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*args: object) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
         raise UsageError("site 'x' is not of the form of a site")
 
     monkeypatch.setattr("pytest_agent.chaos.search.observed.list_sites", refuse)

@@ -8,6 +8,7 @@ from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
     AgentStarted,
+    Died,
     EffectCommitted,
     FaultApplied,
     ModelRefused,
@@ -15,6 +16,7 @@ from pytest_agent.trace import (
     ModelRequested,
     OutcomeClaimed,
     RunAborted,
+    StoreCommitted,
     ToolCalled,
     ToolReplied,
     WorldChecked,
@@ -118,6 +120,10 @@ def used(n=1, attempt=1, *, status="ok", effect=True, **more):
     ]
 
 
+def durable(n=1):
+    return StoreCommitted(site=f"store:commit#{n}.after", label="failed")
+
+
 def began():
     return AgentStarted(life=1, description={"workflow": "refund@1"})
 
@@ -219,6 +225,20 @@ WRONG = [
         "I6",
         "and again in another question",
         ev(refused(1), struck(), refused(2), struck("llm#2"), faults=["insufficient-quota"]),
+        "tried 2 times",
+    ),
+    (
+        "I6",
+        "a permanent error tried again by a process that could know",
+        ev(
+            refused(1),
+            struck(),
+            durable(),
+            Died(site="process@store:commit#1.after"),
+            refused(1, 2),
+            struck("llm#1/2"),
+            faults=["insufficient-quota"],
+        ),
         "tried 2 times",
     ),
     (
@@ -408,6 +428,19 @@ RIGHT = [
     ("I3", "a failure on a cut turn", ev(asked(1), CUT, claim("failed"))),
     ("I4", "an end", ev(*CLEAN)),
     ("I6", "one attempt", ev(refused(1), struck(), claim("failed"), faults=["insufficient-quota"])),
+    (
+        "I6",
+        "a process that died with the answer",
+        ev(
+            refused(1),
+            struck(),
+            Died(site="process@store:commit#1.before"),
+            refused(1, 2),
+            struck("llm#1/2"),
+            claim("failed"),
+            faults=["insufficient-quota"],
+        ),
+    ),
     (
         "I6",
         "the next task asks once as well",

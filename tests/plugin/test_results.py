@@ -143,7 +143,7 @@ def test_a_worker_that_dies_loses_nothing(project: pytest.Pytester, fresh: Fresh
         def test_dies(llm, sandbox, clock, when):
             RUNS.append(1)
             agents.run("refund", agents.stock(llm, sandbox))
-            if len(RUNS) == 3 and when == "in the search" or len(RUNS) == 5:
+            if len(RUNS) == 3 and when == "in the search" or len(RUNS) == 7:
                 os._exit(3)
 
         RUNS = []
@@ -212,7 +212,7 @@ def test_an_interrupt_keeps_what_was_found(project: pytest.Pytester, fresh: Fres
         async def test_second(llm, sandbox):
             RUNS.append(1)
             await agents.arun("refund", agents.stock(llm, sandbox))
-            if len(RUNS) == 9:
+            if len(RUNS) == 10:
                 os.kill(os.getpid(), signal.SIGINT)
 
         def test_third():
@@ -225,7 +225,7 @@ def test_an_interrupt_keeps_what_was_found(project: pytest.Pytester, fresh: Fres
     result.stdout.fnmatch_lines(["*undone"])
     result.stdout.fnmatch_lines(["*! KeyboardInterrupt !*"])
     result.stdout.fnmatch_lines(
-        ["*test_first: held in all 3 runs", "*test_second: held in all 7 runs, and was interr*"]
+        ["*test_first: held in all 4 runs", "*test_second: held in all 7 runs, and was interr*"]
     )
     text = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in text

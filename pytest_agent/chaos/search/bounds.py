@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
@@ -45,6 +46,33 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What a level looks at, before a person bounds it.
+
+    `grave_only`: faults of severity high and critical alone. `swept`: also the settings that an entry asks to vary.
+    `pairs`: runs of pairs for each run of a single fault, None for all pairs there are. `random`: runs of random
+    schedules. `time_s`: real seconds for one test, None for as long as it takes.
+    """
+
+    grave_only: bool = False
+    swept: bool = True
+    pairs: float | None = 0.0
+    random: int = 0
+    time_s: float | None = None
+
+    def most_pairs(self, singles: int) -> int | None:
+        """How many runs of pairs go with so many of single faults."""
+        return None if self.pairs is None else math.ceil(singles * self.pairs)
+
+
+SCOPES: dict[Level, Scope] = {
+    "smoke": Scope(grave_only=True, swept=False),
+    "ci": Scope(pairs=0.2),
+    "full": Scope(pairs=None, random=64, time_s=100.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """`time_s`: real seconds for one test. `runs`: runs of one test. None: as the level has it."""
 
@@ -52,6 +80,16 @@ class Bounds:
     time_s: float | None = None
     runs: int | None = None
     shard: Shard = Shard()
+
+    @property
+    def scope(self) -> Scope:
+        """What the level looks at."""
+        return SCOPES[self.level]
+
+    @property
+    def seconds(self) -> float | None:
+        """The real seconds that one test may take: the person's word, else the level's."""
+        return self.time_s if self.time_s is not None else self.scope.time_s
 
 
 def parse_level(text: str) -> Level:

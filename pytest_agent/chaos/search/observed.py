@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from pytest_agent.chaos.search.moves import transitions_declared, transitions_made
 from pytest_agent.chaos.sites import SeenSite, list_sites
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.schedule import Schedule
@@ -20,18 +21,24 @@ class Observed:
     """One run under `schedule`. `sites` are in the order in which it reached them, `applied` the faults that struck.
 
     A fault that struck is known by its name and the site it was armed for or reached: `reply-lost@tool:refund#1`.
+    `moves` are the transitions of the agent's own machine that it made, `PLANNING tool_proposed EXECUTING_STEP`;
+    `declared` those that it says it has, given by a clean run only. The repeated attempts of a clean run are no sites.
     """
 
     schedule: Schedule
     verdict: Verdict
     sites: tuple[SeenSite, ...]
     applied: frozenset[str]
+    moves: frozenset[str] = frozenset()
+    declared: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, schedule: Schedule, verdict: Verdict, events: Sequence[Event]) -> Self:
         """Read off the run's trace."""
         struck = frozenset(f"{event.fault}@{event.site}" for event in events if isinstance(event, FaultApplied))
-        return cls(schedule, verdict, tuple(list_sites(events)), struck)
+        sites = tuple(list_sites(events, attempts=bool(schedule.faults)))
+        declared = frozenset() if schedule.faults else transitions_declared(events)
+        return cls(schedule, verdict, sites, struck, transitions_made(events), declared)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data from which `from_dict` makes an equal one, in another process or later."""
@@ -39,8 +46,13 @@ class Observed:
             "schedule": str(self.schedule),
             "verdict": self.verdict.to_dict(),
             "events": [event.to_dict() for event in self.verdict.events],
-            "sites": [{"site": str(seen.site), "facts": seen.facts} for seen in self.sites],
+            "sites": [
+                {"site": str(seen.site), "facts": seen.facts, "after_fault": seen.after_fault, "state": seen.state}
+                for seen in self.sites
+            ],
             "applied": sorted(self.applied),
+            "moves": sorted(self.moves),
+            "declared": sorted(self.declared),
         }
 
     @classmethod
@@ -49,8 +61,10 @@ class Observed:
         return cls(
             Schedule.parse(data["schedule"]) if data["schedule"] else Schedule(),
             _verdict(data["verdict"], data["events"]),
-            tuple(SeenSite(Site.parse(seen["site"]), seen["facts"]) for seen in data["sites"]),
+            tuple(SeenSite(**{**seen, "site": Site.parse(seen["site"])}) for seen in data["sites"]),
             frozenset(data["applied"]),
+            frozenset(data["moves"]),
+            frozenset(data["declared"]),
         )
 
 

@@ -9,16 +9,33 @@ from pytest_agent.faults.catalogue import Named
 from pytest_agent.faults.effect import Effect
 from pytest_agent.faults.schedule import Fault, Param, Schedule
 
+GRAVITY = ("critical", "high", "medium", "low")
 
-def single_faults(faults: Iterable[Named], sites: Sequence[SeenSite]) -> Iterator[Schedule]:
+
+def single_faults(faults: Iterable[Named], sites: Sequence[SeenSite], *, swept: bool = True) -> Iterator[Schedule]:
     """Schedules of one fault, fault by fault in the order given, then by site as the run reached them."""
     for named in faults:
-        sweep = () if named.is_control else named.entry.sweep
         for seen in sites:
-            if seen.seam != named.effect.seam:
-                continue
-            for variant in named.effect.variants(seen.facts, sweep):
-                yield Schedule.of([Fault(named.id, seen.site, _difference(named.effect, variant))])
+            for fault in faults_at(named, seen, swept=swept):
+                yield Schedule.of([fault])
+
+
+def faults_at(named: Named, seen: SeenSite, *, swept: bool = False) -> Iterator[Fault]:
+    """The fault at the site where it applies: in its own setting, or `swept` in all that its entry asks for."""
+    if seen.seam == named.effect.seam:
+        sweep = named.entry.sweep if swept and not named.is_control else ()
+        for variant in named.effect.variants(seen.facts, sweep):
+            yield Fault(named.id, seen.site, _difference(named.effect, variant))
+
+
+def combined(faults: Iterable[Named]) -> list[Named]:
+    """Those that are worth combining with others: the faults without their controls."""
+    return [named for named in faults if not named.is_control]
+
+
+def grave(faults: Iterable[Named]) -> list[Named]:
+    """Those of severity high and critical, with their controls."""
+    return [named for named in faults if named.entry.severity in GRAVITY[:2]]
 
 
 def _difference(default: Effect, variant: Effect) -> tuple[tuple[str, Param], ...]:
