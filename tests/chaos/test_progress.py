@@ -33,7 +33,7 @@ def test_it_leaves_what_pytest_prints_as_it_was(
     without = project.runpytest("--chaos", *options).stdout.str()
     monkeypatch.setenv("PYTEST_AGENT_PROGRESS", "1")
     text = project.runpytest("--chaos", *options).stdout.str()
-    assert re.search(r"\x1b\[2Ktest_breaks  \d+ runs  \d+/s  sites \d/\d covered  \d+ failing  single faults", text)
+    assert re.search(r"\x1b\[2Ktest_breaks  \d+ runs  \d+/s  sites \d/\d covered  \d+ failing  (single|pair)", text)
     shown = re.findall(rf"\n\x1b\[2K([^\n\x1b]*){UP_AND_BACK}", text)
     # The last one is empty: the line is gone before anything else is printed.
     assert [bool(line) for line, _ in shown] == [True] * (len(shown) - 1) + [False]

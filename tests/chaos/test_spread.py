@@ -112,13 +112,14 @@ def test_the_shards_are_the_whole(project: pytest.Pytester, results: Results) ->
     runs: list[dict[str, Any]] = []
     for number in (1, 2, 3):
         result = project.runpytest("--chaos", "--chaos-shard", f"{number}/3")
-        result.stdout.fnmatch_lines([f"test_a.py::test_breaks (part {number}/3 of the search): * runs"])
+        result.stdout.fnmatch_lines([f"test_a.py::test_breaks (part {number}/3 of the search): * runs*"])
         part = results()["test_breaks"]
         assert part["shard"] == f"{number}/3"
         assert part["not_applied"] == whole["not_applied"]
         runs += part["runs"]
-    assert len(runs) == len(whole["runs"])
-    assert sorted(map(json.dumps, runs)) == sorted(map(json.dumps, whole["runs"]))
+    # Two parts may need to know the same single fault.
+    assert len(runs) < 1.2 * len(whole["runs"])
+    assert sorted(set(map(json.dumps, runs))) == sorted(map(json.dumps, whole["runs"]))
 
 
 def test_a_shard_alone_cannot_say_that_it_did_not_break(project: pytest.Pytester) -> None:
