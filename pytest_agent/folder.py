@@ -14,12 +14,15 @@ import json
 import os
 import re
 import secrets
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_agent.errors import UsageError
+from pytest_agent.report.parts import unite
 
 _KEY = pytest.StashKey["Folder"]()
 _SESSION = pytest.StashKey[str]()
@@ -27,7 +30,7 @@ WORKER_INPUT = "pytest_agent_session"
 
 
 class Folder:
-    """`results.json`, `results.jsonl` as they come, `run.json`, `traces/`, `ledgers/`."""
+    """`results.json`, `results.jsonl` as they come, `run.json`, `traces/`, `failures/`, `ledgers/`."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
@@ -69,23 +72,29 @@ class Folder:
 
         A later line of the same test replaces an earlier one.
         """
-        line = json.dumps(result, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        handle = os.open(self.path / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        _append(self.path / "results.jsonl", result)
 
     def read_results(self) -> list[dict[str, Any]]:
-        """All results so far, sorted by test: the order of tests and workers leaves no trace."""
-        path = self.path / "results.jsonl"
-        found: dict[str, dict[str, Any]] = {}
-        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
-            # A worker that was killed may have left half a line.
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                result = json.loads(line)
-                found[str(result["test"])] = result
-        return [found[test] for test in sorted(found)]
+        """All results so far, one for each test, sorted by test."""
+        return unite(line for line in _lines(self.path / "results.jsonl") if "test" in line)
+
+    def append_part(self, test: str, data: dict[str, Any]) -> None:
+        """What one part of a test's search has found, for the part that is the last."""
+        path = self.path / "parts" / f"{_slug(test)}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        _append(path, data)
+
+    def parts(self, test: str) -> list[dict[str, Any]]:
+        """What the parts of a test's search have found so far, in the order in which they handed it in."""
+        return _lines(self.path / "parts" / f"{_slug(test)}.jsonl")
+
+    def write_failure(self, test: str, schedule: str, trace: Iterable[bytes]) -> str:
+        """The trace of one failing run, line by line, in a file of its own. Where it is, as seen from this folder."""
+        name = f"failures/{_slug(f'{test} {schedule}')}.jsonl"
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"".join(trace))
+        return name
 
     def write_results(self, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
         """`results.json`, canonical; machine facts and times beside it in `run.json`. Replaced in one step."""
@@ -144,10 +153,34 @@ def _enter(lock: int, path: Path, session: str, *, fresh_results: bool) -> bool:
             (path / ".gitignore").write_text("*\n")
             if fresh_results:
                 (path / "results.jsonl").write_bytes(b"")
+                for left in ("failures", "parts"):
+                    shutil.rmtree(path / left, ignore_errors=True)
         fcntl.flock(lock, fcntl.LOCK_SH)
         # The change of the lock is not atomic: another session may have come in between.
         if os.pread(lock, 200, 0) == name:
             return True
+
+
+def _append(path: Path, data: dict[str, Any]) -> None:
+    """One line in one write, so that the lines of several processes do not mix."""
+    # Not sorted: a trace that went through here says the arguments of a call in the order in which the model did.
+    line = json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+        # A worker that was killed may have left half a line.
+        with contextlib.suppress(ValueError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                found.append(data)
+    return found
 
 
 def _replace(path: Path, data: dict[str, Any]) -> None:

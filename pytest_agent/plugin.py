@@ -57,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_agent.chaos.protocol import replay_option
 
         replay_option(config)
+    if config.getoption("chaos") or config.getoption("chaos_accept") is not None:
+        from pytest_agent.chaos.options import check_options
+
+        check_options(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -65,6 +69,10 @@ def pytest_configure_node(node: Any) -> None:
     from pytest_agent.folder import WORKER_INPUT, session_id
 
     node.workerinput[WORKER_INPUT] = session_id(node.config)
+    if node.config.getoption("chaos"):
+        from pytest_agent.chaos.spread import tell_worker
+
+        tell_worker(node.config, node.workerinput)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -78,13 +86,23 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return ScenarioFile.from_parent(parent, path=file_path)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A mark that cannot be read stops the session, as a misspelt option would."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """A mark that cannot be read stops the session, as a misspelt option would. What is left over is divided."""
     marked = [item for item in items if _ours(item) and item.get_closest_marker("chaos")]
     if marked:
         from pytest_agent.chaos.mark import check_marks
 
         check_marks(config, marked, items)
+    if not marked or not config.getoption("chaos") or config.getoption("chaos_replay") is not None:
+        return (yield)
+    from pytest_agent.chaos.known_here import check_known
+    from pytest_agent.chaos.spread import spread
+
+    check_known(config, marked, items)
+    result = yield
+    spread(config, set(marked), items)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -192,6 +210,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         from pytest_agent.report.session import finish
 
         finish(session.config)
+    if session.config.getoption("chaos_accept") is not None:
+        from pytest_agent.chaos.known_here import accept_at_the_end
+
+        accept_at_the_end(session)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

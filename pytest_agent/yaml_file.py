@@ -82,8 +82,11 @@ class YamlFile:
         return str(self.error(inner, message))
 
 
-def read_yaml(path: Path, shown: str | None = None) -> YamlFile:
-    """The mapping in a file. Raises UsageError for anything else; `shown` is the name messages use."""
+def read_yaml(path: Path, shown: str | None = None, *, list_as: str | None = None) -> YamlFile:
+    """The mapping in a file. Raises UsageError for anything else; `shown` is the name messages use.
+
+    `list_as`: the file is a list, or has nothing in it, and becomes the value of this key.
+    """
     name = shown or str(path)
     try:
         with path.open("rb") as file:
@@ -97,11 +100,11 @@ def read_yaml(path: Path, shown: str | None = None) -> YamlFile:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise UsageError(f"{name}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    return parse_yaml(text, path, name)
+    return parse_yaml(text, path, name, list_as=list_as)
 
 
-def parse_yaml(text: str, path: Path, shown: str) -> YamlFile:
-    """The mapping in a text; as `read_yaml`."""
+def parse_yaml(text: str, path: Path, shown: str, *, list_as: str | None = None) -> YamlFile:
+    """The mapping, or the list, in a text; as `read_yaml`."""
     try:
         _check_shape(text, shown)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -110,12 +113,24 @@ def parse_yaml(text: str, path: Path, shown: str) -> YamlFile:
     except (ValueError, OverflowError):
         line = next((n for n, text in enumerate(text.splitlines(), start=1) if _NO_CHARACTER.search(text)), 1)
         raise UsageError(f"{shown}:{line}: not valid YAML: an escape that stands for no character") from None
+    lines: dict[Place, int] = {}
+    if list_as is not None:
+        return YamlFile(path, shown, {list_as: _list(node, shown, lines, list_as)}, lines)
     if not isinstance(node, yaml.MappingNode):
         found = "nothing" if node is None else _kind(node)
         raise UsageError(f"{shown}:1: expected a mapping of keys to values, found {found}")
-    lines: dict[Place, int] = {}
     data = _Reader(shown, lines).read(node, ())
     return YamlFile(path, shown, data, lines)
+
+
+def _list(node: yaml.Node | None, shown: str, lines: dict[Place, int], key: str) -> list[Any]:
+    if node is None:
+        return []
+    if not isinstance(node, yaml.SequenceNode):
+        line = node.start_mark.line + 1
+        raise UsageError(f"{shown}:{line}: expected a list, found {_kind(node)}; begin each entry with '- '")
+    found: list[Any] = _Reader(shown, lines).read(node, (key,))
+    return found
 
 
 def _line_of(error: yaml.YAMLError, text: str) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.options import SearchOptions
+from pytest_agent.chaos.parts import hand_in
+from pytest_agent.chaos.search.bounds import Shard
 from pytest_agent.chaos.search.coverage import coverage
 from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.search.found import Found
@@ -16,15 +20,19 @@ from pytest_agent.chaos.search.observed import Observed
 from pytest_agent.chaos.search.search import Search
 from pytest_agent.chaos.search.shrink import shrink
 from pytest_agent.chaos.search.ways import failures_among
+from pytest_agent.chaos.state import part_of
 from pytest_agent.chaos.subject import TestSubject
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue, Named
+from pytest_agent.faults.schedule import Schedule
+from pytest_agent.report.progress import Progress
 
 
 class Exploration:
     """The search on one test. `subject` runs it; `verdicts` are those of all runs under faults, in order.
 
     `failures` are the ways in which it breaks, each at its fewest faults. `found` is None until it was searched.
+    `elsewhere`: this was a part of the search, and another part is to make the whole of it.
     """
 
     def __init__(self, item: pytest.Item, mark: ChaosMark, catalogue: Catalogue) -> None:
@@ -40,33 +48,55 @@ class Exploration:
         self.not_reached: list[str] = []
         self.not_deterministic: str | None = None
         self.complete = False
+        self.elsewhere = part_of(item) is not None
+        self._part = part_of(item)
+
+    @property
+    def shard(self) -> Shard:
+        """The part of the search that is done here."""
+        return self._part.shard if self._part is not None else self.options.bounds.shard
 
     def probe_clean(self) -> bool:
         """Run without faults. False where the test does not pass by itself."""
         self.clean = self.subject.observe_clean()
         return self.clean is not None
 
-    def explore(self) -> None:
-        """Search, and shrink what broke the test. Ends early where the session is asked to stop."""
+    def explore(self, first: Sequence[Schedule] = ()) -> None:
+        """Search, the schedules of `first` before all else, and shrink what broke the test.
+
+        Ends early where the session is asked to stop.
+        """
         if self.clean is None:
             raise RuntimeError("the test is explored once its run without faults has held: call probe_clean() first")
         self.not_deterministic = self.subject.difference_of_clean_runs()
-        search = Search(
-            self.subject,
-            self.clean,
-            self.faults,
-            self.options.bounds,
-            seed=self.options.seed,
-            monotonic=time.monotonic,
-            stop=self._asked_to_stop,
-            on_run=lambda run, _: self.verdicts.append(run.verdict),
-        )
-        reached = {schedule.faults[0].id for schedule in search.singles}
-        self.not_reached = [fault.id for fault in self.faults if fault.id not in reached]
-        self.found = search.run()
-        self.verdicts = [run.verdict for run in self.found.observed]
-        self.failures = failures_among(self.found.observed, self._shrink)
-        self.complete = not self.found.stopped
+        with Progress(self._item.config, self._item.name, self.clean.sites) as progress:
+
+            def on_run(run: Observed, phase: str) -> None:
+                self.verdicts.append(run.verdict)
+                progress.on_run(run, phase)
+
+            search = Search(
+                self.subject,
+                self.clean,
+                self.faults,
+                dataclasses.replace(self.options.bounds, shard=self.shard),
+                seed=self.options.seed,
+                first=first,
+                monotonic=time.monotonic,
+                stop=self._asked_to_stop,
+                on_run=on_run,
+            )
+            reached = {schedule.faults[0].id for schedule in search.singles}
+            self.not_reached = [fault.id for fault in self.faults if fault.id not in reached]
+            found = search.run()
+        if self._part is not None:
+            whole = hand_in(self._item, self._part, found)
+            self.elsewhere = whole is None
+            found = whole or found
+        self.found = found
+        self.verdicts = [run.verdict for run in found.observed]
+        self.failures = failures_among(found.observed, _as_it_is if self.elsewhere else self._shrink)
+        self.complete = not found.stopped
 
     def coverage(self) -> dict[str, Any] | None:
         """What was and was not explored, as canonical data; None where nothing was."""
@@ -79,3 +109,7 @@ class Exploration:
 
     def _asked_to_stop(self) -> bool:
         return bool(self._item.session.shouldstop or self._item.session.shouldfail)
+
+
+def _as_it_is(run: Observed) -> Observed:
+    return run

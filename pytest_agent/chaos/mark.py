@@ -45,11 +45,16 @@ def check_marks(config: pytest.Config, marked: list[pytest.Item], items: list[py
         for item in marked:
             usable_mark(item)
     except pytest.UsageError as error:
-        if not hasattr(config, "workerinput"):
-            raise
-        items.clear()
-        report = pytest.CollectReport(item.nodeid, "failed", PlainFailure(str(error), item.location), [])
-        config.hook.pytest_collectreport(report=report)
+        refuse(config, item, items, error)
+
+
+def refuse(config: pytest.Config, item: pytest.Item, items: list[pytest.Item], error: pytest.UsageError) -> None:
+    """End the session for what is wrong with the test. In a worker of xdist: as an error of collection."""
+    if not hasattr(config, "workerinput"):
+        raise error
+    items.clear()
+    report = pytest.CollectReport(item.nodeid, "failed", PlainFailure(str(error), item.location), [])
+    config.hook.pytest_collectreport(report=report)
 
 
 def _read_mark(item: pytest.Item) -> ChaosMark:

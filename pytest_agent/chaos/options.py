@@ -52,3 +52,17 @@ class SearchOptions:
             save=config.invocation_params.dir / save if save else None,
             accept=config.getoption("chaos_accept"),
         )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Refuse options that cannot be read before any test runs. Raises pytest.UsageError: exit code 4."""
+    try:
+        options = SearchOptions.of(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    if options.accept is None:
+        return
+    if not options.accept.strip():
+        raise pytest.UsageError("--chaos-accept: the reason is empty; say why these failures are put up with for now")
+    if not config.getoption("chaos") or config.getoption("chaos_replay") is not None:
+        raise pytest.UsageError("--chaos-accept: only a search has failures to accept; use it with --chaos alone")

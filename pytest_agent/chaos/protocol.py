@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_agent.chaos.explore import Exploration
+from pytest_agent.chaos.known_here import ratchet_of
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
+from pytest_agent.chaos.ratchet import NO_RATCHET, KnownFailuresDiffer
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
 from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import TestState, state_of
@@ -15,6 +17,7 @@ from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.folder import folder_of
+from pytest_agent.trace import dump_line
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark) -> None:
@@ -57,6 +60,7 @@ class _Protocol:
         self._exploration = Exploration(item, mark, self._catalogue)
         # A replayed schedule is asked what it does, not whether that was expected.
         self._expected = state.expected = None if self._replay else mark.expect_failure
+        self._ratchet = NO_RATCHET if self._replay else ratchet_of(item, self._exploration.options.bounds.shard)
 
     def run(self) -> None:
         exploration = self._exploration
@@ -76,18 +80,31 @@ class _Protocol:
         exploration = self._exploration
         found: PytestAgentError | None = None
         try:
-            exploration.explore()
+            exploration.explore(self._ratchet.schedules)
+            if not exploration.elsewhere:
+                exploration.verdicts += self._ratchet.look(exploration.verdicts, exploration.subject)
+                exploration.failures = self._ratchet.mark(exploration.failures)
         except PytestAgentError as error:
             found = error
         finally:
             # Before the last run: whatever becomes of it, and of this process, the search is on record.
             failures = exploration.failures
-            guess = exploration.complete and bool(failures) == (self._expected is not None)
+            edits, excuse = self._ratchet.edits(), self._expected or self._ratchet.excuse(failures)
+            guess = exploration.complete and edits is None and bool(failures) == (excuse is not None)
             self._record(passed=guess)
         if found is not None:
             self._blame(found)
             return
-        passed = self._conclude_broken(failures) if failures else self._conclude_held()
+        if exploration.elsewhere:
+            # What was found is told by the part that ends last.
+            exploration.subject.conclude(Schedule(), self._nextitem)
+            return
+        self._state.expected = excuse
+        new = [failure for failure in failures if failure.known is None]
+        if edits is not None:
+            passed = self._conclude_outdated(edits, new)
+        else:
+            passed = self._conclude_broken(new or failures) if failures else self._conclude_held()
         if passed != guess:
             self._record(passed=passed)
 
@@ -118,7 +135,9 @@ class _Protocol:
 
     def _conclude_held(self) -> bool:
         def clean() -> BaseException | None:
-            if self._expected is None or not self._exploration.complete:
+            # A part that was asked for by --chaos-shard cannot know what the others find.
+            whole = self._exploration.complete and self._exploration.options.bounds.shard.is_whole
+            if self._expected is None or not whole:
                 return None
             return SurvivedUnexpectedly(
                 f"expected to break ({self._expected}), and held in all {len(self._exploration.verdicts)} runs; "
@@ -126,6 +145,12 @@ class _Protocol:
             )
 
         return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
+
+    def _conclude_outdated(self, edits: KnownFailuresDiffer, new: list[Failure]) -> bool:
+        """The file of known failures has to be changed first; what is new is told with it."""
+        text = "\n".join([str(edits), self._text(new)]).strip()
+        subject = self._exploration.subject
+        return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: KnownFailuresDiffer(text)))
 
     def _conclude_broken(self, failures: list[Failure]) -> bool:
         first = failures[0].verdict
@@ -159,7 +184,9 @@ class _Protocol:
         return violated
 
     def _text(self, failures: list[Failure]) -> str:
-        return short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        text = short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        known = self._ratchet.to_text() if any(failure.known is None for failure in failures) else ""
+        return f"{text}\n{known}" if known else text
 
     def _record(self, *, passed: bool) -> None:
         exploration = self._exploration
@@ -175,8 +202,16 @@ class _Protocol:
             cut=exploration.found.cut if exploration.found is not None else "",
             coverage=exploration.coverage(),
             not_deterministic=exploration.not_deterministic,
+            known=self._ratchet.to_list(),
+            shard=exploration.options.bounds.shard,
         )
-        folder_of(self._item.config).append_result(result)
+        folder = folder_of(self._item.config)
+        for entry, failure in zip(result["failures"], exploration.failures, strict=True):
+            trace = map(dump_line, failure.verdict.events)
+            entry["trace"] = folder.write_failure(result["test"], failure.verdict.schedule, trace)
+        if exploration.elsewhere:
+            result["part"] = exploration.shard.number
+        folder.append_result(result)
 
 
 def _passed(reports: list[pytest.TestReport]) -> bool:

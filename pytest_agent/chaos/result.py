@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_agent.chaos.canonical import canonical
+from pytest_agent.chaos.search.bounds import Shard
 from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import test_id
 from pytest_agent.chaos.timeline import timeline
@@ -69,10 +70,13 @@ def test_result(
     cut: str,
     coverage: dict[str, Any] | None,
     not_deterministic: str | None,
+    known: Sequence[dict[str, Any]],
+    shard: Shard,
 ) -> dict[str, Any]:
     """Everything a report needs of one test: JSON data with no real time, path, port or process.
 
-    `complete` is False where the search was interrupted; `cut` says which bound ended one that was not through.
+    `complete` is False where the search was interrupted; `cut` says which bound ended one that was not through;
+    `known` is how the known failures stand, `shard` the part of the search that was asked for.
     """
     found = place.plain(
         {
@@ -90,6 +94,8 @@ def test_result(
         "cut": cut,
         "coverage": coverage,
         "not_applied": list(not_reached),
+        "known": list(known),
+        "shard": None if shard.is_whole else str(shard),
         **found,
     }
 
@@ -116,6 +122,7 @@ def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, An
         "timeline": timeline(verdict.events, place.plain),
         "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed, command=place.command),
         "also_at": list(failure.also_at),
+        "known": failure.known,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_agent.chaos.search.bounds import Shard
 from pytest_agent.clock import keep, let_go
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.faults.seams import Armed
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from pytest_agent.chaos.verdict import Verdict
 
 _KEY = pytest.StashKey["TestState"]()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An item that does one part of a test's search."""
+
+    test: str
+    shard: Shard
+
+
+PART = pytest.StashKey[Part]()
 
 
 @dataclass(slots=True)
@@ -101,21 +113,34 @@ def state_of(item: pytest.Item) -> TestState:
     state = item.stash.get(_KEY, None)
     if state is None:
         folder = folder_of(item.config)
-        nodeid = test_id(item)
+        # The parts of one test write files of their own.
+        files = test_id(item) if part_of(item) is None else item.nodeid
         state = TestState(
-            nodeid=nodeid,
+            nodeid=test_id(item),
             seed=int(item.config.getoption("chaos_seed")),
-            trace_path=folder.trace_path(nodeid),
-            ledger=folder.ledger_path(nodeid),
+            trace_path=folder.trace_path(files),
+            ledger=folder.ledger_path(files),
         )
         item.stash[_KEY] = state
     return state
 
 
+def part_of(item: pytest.Item) -> Part | None:
+    """The part of the search that this item does, None for one that does the whole."""
+    return item.stash.get(PART, None)
+
+
 def test_id(item: pytest.Item) -> str:
-    """The test's id as everybody else knows it: xdist appends a group to it for `--dist=loadgroup`."""
-    groups = [str((*mark.args, mark.kwargs.get("name", "default"))[0]) for mark in item.iter_markers("xdist_group")]
-    return item.nodeid.removesuffix(f"@{'_'.join(sorted(set(groups)))}") if groups else item.nodeid
+    """The test's id as everybody else knows it: without the group that xdist appends, and without its part."""
+    part = part_of(item)
+    group = group_of(item)
+    return part.test if part is not None else item.nodeid.removesuffix(f"@{group}") if group else item.nodeid
+
+
+def group_of(item: pytest.Item) -> str:
+    """What `--dist=loadgroup` appends to a test's id, after an @; empty where it belongs to no group."""
+    groups = {str((*mark.args, mark.kwargs.get("name", "default"))[0]) for mark in item.iter_markers("xdist_group")}
+    return "_".join(sorted(groups))
 
 
 def known_state(item: pytest.Item) -> TestState | None:

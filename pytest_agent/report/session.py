@@ -18,6 +18,9 @@ from pytest_agent.report.fewest import fewest, not_explored
 from pytest_agent.report.matrix import render
 from pytest_agent.report.replay import COMMAND, replay_line, seen_from
 
+NOTES = pytest.StashKey[list[str]]()
+"""Lines to tell at the end, by whoever changed something at the end of the session."""
+
 _TIME = len(f"{0:8.2f} s  ")
 
 _COLOURS: dict[str, dict[str, bool]] = {
@@ -54,25 +57,32 @@ def summarize(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
         return
     width = terminal._tw.fullwidth
     terminal.section("chaos")
-    for line in render(results, width):
-        for text, word in line:
+    for row in render(results, width):
+        for text, word in row:
             terminal.write(text, **_COLOURS.get(word, {}))
         terminal.write_line("")
+    shown = bestrelpath(config.invocation_params.dir, folder.path)
     for result in results:
         for failure in result["failures"]:
-            terminal.write_line("")
-            _failure(terminal, config, result, failure)
+            if failure["known"] is None:
+                terminal.write_line("")
+                _failure(terminal, config, result, failure, shown)
     terminal.write_line("")
     for result in results:
         terminal.write_line(_sentence(result))
         for text in _aside(result):
-            _wrapped(terminal, "  ", text)
-    shown = bestrelpath(config.invocation_params.dir, folder.path)
+            _wrapped(terminal, "  ", text, indent=4)
+    for note in config.stash.get(NOTES, []):
+        terminal.write_line(note)
     terminal.write_line(f"results: {shown}/results.json   traces: {shown}/traces/")
 
 
 def _failure(
-    terminal: pytest.TerminalReporter, config: pytest.Config, result: dict[str, Any], failure: dict[str, Any]
+    terminal: pytest.TerminalReporter,
+    config: pytest.Config,
+    result: dict[str, Any],
+    failure: dict[str, Any],
+    folder: str,
 ) -> None:
     terminal.write_line(f"BROKEN {result['test']}", bold=True)
     for violation in failure["violations"]:
@@ -93,7 +103,8 @@ def _failure(
         _wrapped(terminal, f"    {line[:_TIME]}", line[_TIME:])
     if failure["also_at"]:
         _wrapped(terminal, "  also breaks at: ", _some(failure["also_at"]))
-    # Never wrapped by hand: it is to be pasted.
+    # Never wrapped by hand: they are to be pasted.
+    terminal.write_line(f"  trace: {folder}/{failure['trace']}")
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])
     options = config.getoption("inifilename")
     command = config.stash.get(COMMAND, None)
@@ -136,17 +147,33 @@ def _sentence(result: dict[str, Any]) -> str:
     aside = [f"{words[word]} {word}" for word in ("not judged", "not applied") if words[word]]
     held = runs - words["not judged"] - words["not applied"]
     text = f"broke in {broken} of {runs} runs" if broken else f"held in {f'{held} of' if aside else 'all'} {runs} runs"
-    text = ", ".join([text, *aside])
+    text = ", ".join([text + _how_many_faults(result), *aside])
+    known = [failure["known"] is not None for failure in result["failures"]]
     if not runs:
         text = "no fault found a place to strike"
-    if result["expect_failure"] is not None and result["complete"]:
+    if result["expect_failure"] is not None and result["complete"] and result["shard"] is None:
         text = f"{text}, as expected: {result['expect_failure']}" if broken else "was expected to break and did not"
-    return f"{result['test']}: {text}{'' if result['complete'] else ', and was interrupted'}"
+    elif broken and all(known):
+        text += ", as is known"
+    part = f" (part {result['shard']} of the search)" if result["shard"] is not None else ""
+    return f"{result['test']}{part}: {text}{'' if result['complete'] else ', and was interrupted'}"
+
+
+def _how_many_faults(result: dict[str, Any]) -> str:
+    """How many runs had one fault, two and more; nothing where all had one."""
+    numbers = Counter(min(len(run["faults"]), 3) for run in result["runs"])
+    if set(numbers) <= {1}:
+        return ""
+    names = {1: "of one fault", 2: "of two", 3: "of more"}
+    return f" ({', '.join(f'{numbers[number]} {name}' for number, name in names.items() if numbers[number])})"
 
 
 def _aside(result: dict[str, Any]) -> list[str]:
-    """What the search has not seen, and what makes its result doubtful."""
-    lines = []
+    """What is known, and what is to be changed in the file that says so; what the search has not seen; doubts."""
+    lines = [
+        entry["edit"] or f"known: {entry['schedule']} ({entry['reason']}, until {entry['expires']})"
+        for entry in result["known"]
+    ]
     missing = not_explored(result["coverage"]) if result["coverage"] is not None else ""
     if missing:
         ended = {"time": "the time was over", "runs": "the runs were used up"}.get(result["cut"])

@@ -11,6 +11,7 @@ import pytest
 from pytest_agent.chaos.canonical import canonical
 from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.timeline import timeline
+from pytest_agent.folder import Folder
 from pytest_agent.report.matrix import matrix, render
 from pytest_agent.report.replay import replay_line, seen_from
 from pytest_agent.trace import AssertionFailed, EventDelivered, ModelRequested, StoreCommitted, ToolReplied
@@ -37,7 +38,7 @@ def test_it_fits_the_terminal(project: pytest.Pytester, monkeypatch: pytest.Monk
     lines = result.outlines[next(i for i, line in enumerate(result.outlines) if re.match("=+ chaos =+", line)) :]
     assert [line for line in lines if line != line.rstrip()] == []
     # What is to be pasted or clicked is never broken, and pytest's own lines are its own.
-    pasted = ("  replay: ", "results: ", "FAILED ", "BROKEN ", "  incident: ", "test_a.py::")
+    pasted = ("  replay: ", "results: ", "FAILED ", "BROKEN ", "  incident: ", "  trace: ", "test_a.py::")
     assert [line for line in lines if len(line) > width and not line.startswith(pasted)] == []
     # Every test has its head, in as many tables as it takes.
     heads = [line for line in lines if re.match(r" {15,}(holds_|breaks)", line)]
@@ -110,6 +111,63 @@ def test_cells_of_the_matrix() -> None:
         "cut": ["degraded 1/2", "not applied", "-"],
         "lost": ["FAILED I1 1/2", "-", "not judged 1/1"],
     }
+
+
+def test_what_a_failure_was_shrunk_from_and_how_many_faults_the_runs_had(project: pytest.Pytester) -> None:
+    folder = Folder.claim(project.path / ".pytest_agent", "s", fresh_results=True)
+    schedule = "reply-lost@tool:refund#1"
+    failure: dict[str, Any] = {
+        "schedule": schedule,
+        "shrunk_from": 3,
+        "fewest": ["reply-lost at tool:refund#1"],
+        "violations": [],
+        "titles": [],
+        "correct": [],
+        "incident": [],
+        "timeline": [],
+        "also_at": [],
+        "known": None,
+        "trace": folder.write_failure("a.py::b", schedule, [b"{}\n"]),
+    }
+    runs = [{"faults": ["f"] * n, "verdict": "survived", "violations": []} for n in (1, 1, 2, 3, 5)]
+    result = {
+        "test": "a.py::b",
+        "seed": 0,
+        "runs": runs,
+        "failures": [failure],
+        "not_applied": [],
+        "coverage": None,
+        "cut": "",
+        "not_deterministic": None,
+        "known": [],
+        "shard": None,
+        "expect_failure": None,
+        "complete": True,
+        "passed": False,
+    }
+    folder.append_result(result)
+    assert (folder.path / failure["trace"]).read_bytes() == b"{}\n"
+    project.makeconftest(
+        f"""
+        import pathlib
+        from pytest_agent.folder import folder_of
+
+        def pytest_sessionstart(session):
+            folder = folder_of(session.config)
+            folder.append_result({result!r})
+        """
+    )
+    folder.release()
+    project.makepyfile(test_a="def test_a(): pass")
+    out = project.runpytest("--chaos")
+    out.stdout.fnmatch_lines(
+        [
+            "several at once * survived 3/3",
+            "  fewest faults: reply-lost at tool:refund#1 (shrunk from 3)",
+            f"  trace: .pytest_agent/{failure['trace']}",
+            "a.py::b: held in all 5 runs (2 of one fault, 1 of two, 2 of more)",
+        ]
+    )
 
 
 def test_a_matrix_wider_than_the_terminal_is_several() -> None:

@@ -212,7 +212,7 @@ def test_with_workers(project: pytest.Pytester, scenario: Callable[[str], Path],
     options = ["-o", "agent_scenarios=scenarios", "--chaos"]
     fresh(*options, plugins=both[:1]).assert_outcomes(passed=1)
     alone = (project.path / ".pytest_agent" / "results.json").read_bytes()
-    fresh(*options, "-n", "2", plugins=both).assert_outcomes(passed=1)
+    fresh(*options, "-n", "2", plugins=both).assert_outcomes(passed=2)
     assert (project.path / ".pytest_agent" / "results.json").read_bytes() == alone
     assert len(json.loads(alone)["tests"][0]["runs"]) >= 2
     scenario(GOOD.replace("title:", "titel:"))

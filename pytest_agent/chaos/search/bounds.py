@@ -32,6 +32,9 @@ class Shard:
             raise UsageError(f"{text!r} is no part of a search; expected K/N with 1 <= K <= N <= {LANES}, such as 2/8")
         return cls(int(match[1]), int(match[2]))
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
     @property
     def is_whole(self) -> bool:
         """Whether it is the whole search."""
