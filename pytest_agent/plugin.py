@@ -6,6 +6,7 @@ library; what a test needs is imported when a test needs it.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-memory", type=int, default=1024, metavar="MB", help="what such a process may add")
     group.addoption("--chaos-save", metavar="FOLDER", help="write each failing schedule there, as a scenario")
     group.addoption("--chaos-accept", metavar="REASON", help="add the failures to the file of known ones")
+    group.addoption("--chaos-answers", metavar="FOLDER", help=argparse.SUPPRESS)  # to the process that asks
     parser.addini("agent_known_failures", default="known_failures.yaml", help="the file of known failures")
     parser.addini("agent_scenarios", type="paths", default=[], help="folders whose YAML files are scenarios")
 

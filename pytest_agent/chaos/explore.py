@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_agent.chaos.mark import ChaosMark
+from pytest_agent.chaos.remembered import Remembered
 from pytest_agent.chaos.search.observed import Observed
 from pytest_agent.chaos.search.singles import single_faults
 from pytest_agent.chaos.subject import TestSubject
@@ -17,6 +18,7 @@ class Exploration:
 
     def __init__(self, item: pytest.Item, mark: ChaosMark, catalogue: Catalogue) -> None:
         self._item = item
+        self._mark = mark
         self.catalogue = catalogue
         self.subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
         self.faults: list[Named] = catalogue.select(mark.faults)
@@ -24,6 +26,7 @@ class Exploration:
         self.verdicts: list[Verdict] = []
         self.not_reached: list[str] = []
         self.complete = False
+        self.remembered: Remembered | None = None
 
     @property
     def failures(self) -> list[Verdict]:
@@ -39,10 +42,13 @@ class Exploration:
         """Each fault at every site where it applies. Ends early where the session is asked to stop."""
         sites = self.clean.sites if self.clean is not None else ()
         reached: set[str] = set()
+        self.remembered = remembered = Remembered.of(self._item, self.subject, self._mark, self.catalogue)
+        first = remembered.still_failing()
         for schedule in single_faults(self.faults, sites):
             if self._item.session.shouldstop or self._item.session.shouldfail:
                 return
             reached.add(schedule.faults[0].id)
-            self.verdicts.append(self.subject.observe(schedule).verdict)
+            self.verdicts.append(remembered.observe(schedule).verdict)
+        self.verdicts += [seen.verdict for seen in first if seen.verdict not in self.verdicts]
         self.not_reached = [fault.id for fault in self.faults if fault.id not in reached]
         self.complete = True

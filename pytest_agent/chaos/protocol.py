@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from pytest_agent.chaos.answers import answer
+from pytest_agent.chaos.confirm import confirm_all
+from pytest_agent.chaos.death_verdict import PROCESS
 from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.search.failure import Confirmed
 from pytest_agent.chaos.state import TestState, state_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
@@ -54,6 +61,7 @@ class _Protocol:
         self._replay = item.config.getoption("chaos_replay") is not None
         self._catalogue: Catalogue = load_catalogue()
         self._exploration = Exploration(item, mark, self._catalogue)
+        self._confirmed: dict[str, Confirmed] = {}
         # A replayed schedule is asked what it does, not whether that was expected.
         self._expected = state.expected = None if self._replay else mark.expect_failure
 
@@ -64,7 +72,10 @@ class _Protocol:
         except PytestAgentError as error:
             self._blame(error)
             return
-        if not holds:
+        answers = self._item.config.getoption("chaos_answers")
+        if answers is not None:
+            answer(Path(answers), exploration.subject, holds=holds)
+        if answers is not None or not holds:
             exploration.subject.conclude(Schedule(), self._nextitem)
         elif self._replay:
             self._replay_once()
@@ -83,11 +94,15 @@ class _Protocol:
             failures = exploration.failures
             guess = exploration.complete and bool(failures) == (self._expected is not None)
             self._record(passed=guess)
+            if exploration.remembered is not None:
+                failing = [entry["schedule"] for entry in self._found(failures)]
+                exploration.remembered.over(failing, complete=exploration.complete)
         if found is not None:
             self._blame(found)
             return
+        self._confirmed = confirm_all(self._item, self._found(failures), failures)
         passed = self._conclude_broken(failures) if failures else self._conclude_held()
-        if passed != guess:
+        if passed != guess or self._confirmed:
             self._record(passed=passed)
 
     def _blame(self, error: PytestAgentError) -> None:
@@ -126,7 +141,11 @@ class _Protocol:
         return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=clean))
 
     def _conclude_broken(self, failures: list[Verdict]) -> bool:
-        first = failures[0]
+        first = next((failure for failure in failures if PROCESS not in failure.ids), None)
+        if first is None:
+            # Nothing may be run again here: it would take the session with it.
+            broken = self._broken(failures, None)
+            return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: broken))
         # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
         ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
@@ -157,7 +176,10 @@ class _Protocol:
         return violated
 
     def _text(self, failures: list[Verdict]) -> str:
-        return short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        return short_text(Place.of(self._item), self._found(failures))
+
+    def _found(self, failures: list[Verdict]) -> list[dict[str, Any]]:
+        return failures_of(Place.of(self._item), failures, self._catalogue, self._confirmed)
 
     def _record(self, *, passed: bool) -> None:
         result = test_result(
@@ -168,6 +190,7 @@ class _Protocol:
             expect_failure=self._expected,
             passed=passed,
             complete=self._exploration.complete,
+            confirmed=self._confirmed,
         )
         folder_of(self._item.config).append_result(result)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from pytest_agent.chaos.canonical import canonical
+from pytest_agent.chaos.search.failure import Confirmed
 from pytest_agent.chaos.state import test_id
 from pytest_agent.chaos.timeline import timeline
 from pytest_agent.chaos.verdict import Verdict
@@ -60,6 +62,7 @@ def test_result(
     expect_failure: str | None,
     passed: bool,
     complete: bool,
+    confirmed: Mapping[str, Confirmed],
 ) -> dict[str, Any]:
     """Everything a report needs of one test: JSON data with no real time, path, port or process.
 
@@ -68,7 +71,7 @@ def test_result(
     found = place.plain(
         {
             "runs": [verdict.to_dict() for verdict in verdicts],
-            "failures": failures_of(place, [verdict for verdict in verdicts if verdict.failed], catalogue),
+            "failures": failures_of(place, [verdict for verdict in verdicts if verdict.failed], catalogue, confirmed),
         }
     )
     return {
@@ -82,8 +85,16 @@ def test_result(
     }
 
 
-def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue) -> list[dict[str, Any]]:
-    """One entry for each way in which the test breaks: per fault and first invariant, at its earliest site."""
+def failures_of(
+    place: Place,
+    failures: Sequence[Verdict],
+    catalogue: Catalogue,
+    confirmed: Mapping[str, Confirmed] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """One entry for each way in which the test breaks: per fault and first invariant, at its earliest site.
+
+    `confirmed` is what became of its schedule in a fresh process, where one was asked.
+    """
     found: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
     for verdict in failures:
         first = verdict.violations[0]
@@ -103,6 +114,7 @@ def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue)
             "timeline": timeline(verdict.events, place.plain),
             "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed),
             "also_at": [],
+            "confirmed": again.to_dict() if (again := confirmed.get(verdict.schedule)) is not None else None,
         }
     return list(found.values())
 
@@ -114,5 +126,7 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
         lines += [violation["text"] for violation in failure["violations"]]
         lines.append(f"  fewest faults: {'; '.join(failure['fewest'])}")
         line = replay_line(place.shown, failure["schedule"], seed=place.seed, options=place.options)
+        if failure["confirmed"] is not None:
+            lines.append(f"  {failure['confirmed']['said']}")
         lines.append(f"  replay: {line}")
     return "\n".join(lines)
