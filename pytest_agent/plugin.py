@@ -91,15 +91,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """With --chaos or --chaos-replay a chaos test is run many times; every other test as always."""
+    """With --chaos or --chaos-replay, or as a scenario says, a chaos test is run many times; others as always."""
     asked = item.config.getoption("chaos") or item.config.getoption("chaos_replay") is not None
-    if not asked or item.get_closest_marker("chaos") is None or not _ours(item):
+    if not (asked or _is_under(item)) or item.get_closest_marker("chaos") is None or not _ours(item):
         return None
     from pytest_agent.chaos.mark import usable_mark
     from pytest_agent.chaos.protocol import run_protocol
 
     run_protocol(item, nextitem, usable_mark(item))
     return True
+
+
+def _is_under(item: pytest.Item) -> bool:
+    """Whether a scenario has this test run under a schedule of its own."""
+    under = sys.modules.get("pytest_agent.chaos.under")
+    return under is not None and under.under_of(item) is not None
 
 
 def _ours(item: pytest.Item) -> bool:

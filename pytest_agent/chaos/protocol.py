@@ -14,13 +14,15 @@ from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.save import save_all
 from pytest_agent.chaos.search.failure import Confirmed
 from pytest_agent.chaos.state import TestState, state_of
+from pytest_agent.chaos.under import Under, under_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
-from pytest_agent.folder import folder_of
+from pytest_agent.folder import explores, folder_of
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None, mark: ChaosMark) -> None:
@@ -58,12 +60,17 @@ class _Protocol:
         self._item = item
         self._nextitem = nextitem
         self._state = state
-        self._replay = item.config.getoption("chaos_replay") is not None
+        under = under_of(item)
+        if item.config.getoption("chaos_replay") is not None:
+            self._replay: Under | None = Under(_schedule(item.config), "--chaos-replay")
+        else:
+            self._replay = under
         self._catalogue: Catalogue = load_catalogue()
         self._exploration = Exploration(item, mark, self._catalogue)
         self._confirmed: dict[str, Confirmed] = {}
+        self._saved: dict[str, str] = {}
         # A replayed schedule is asked what it does, not whether that was expected.
-        self._expected = state.expected = None if self._replay else mark.expect_failure
+        self._expected = state.expected = None if self._replay is not None else mark.expect_failure
 
     def run(self) -> None:
         exploration = self._exploration
@@ -77,8 +84,8 @@ class _Protocol:
             answer(Path(answers), exploration.subject, holds=holds)
         if answers is not None or not holds:
             exploration.subject.conclude(Schedule(), self._nextitem)
-        elif self._replay:
-            self._replay_once()
+        elif self._replay is not None:
+            self._replay_once(self._replay)
         else:
             self._explore()
 
@@ -101,6 +108,7 @@ class _Protocol:
             self._blame(found)
             return
         self._confirmed = confirm_all(self._item, self._found(failures), failures)
+        self._saved = save_all(self._item, self._found(failures))
         passed = self._conclude_broken(failures) if failures else self._conclude_held()
         if passed != guess or self._confirmed:
             self._record(passed=passed)
@@ -110,8 +118,8 @@ class _Protocol:
         self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: error)
         self._record(passed=False)
 
-    def _replay_once(self) -> None:
-        schedule = _schedule(self._item.config)
+    def _replay_once(self, replay: Under) -> None:
+        schedule = replay.schedule
 
         def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
             self._exploration.verdicts.append(verdict)
@@ -119,8 +127,8 @@ class _Protocol:
                 return self._broken([verdict], error)
             if verdict.word == "not applied":
                 return NotReproduced(
-                    f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
-                    "the test or the agent has changed since this line was printed"
+                    f"{replay.where}: {schedule}: the run went through no such site, or the fault had nothing to act "
+                    "on there; the test or the agent has changed since this line was written"
                 )
             return error if self._state.skipped else None
 
@@ -176,7 +184,7 @@ class _Protocol:
         return violated
 
     def _text(self, failures: list[Verdict]) -> str:
-        return short_text(Place.of(self._item), self._found(failures))
+        return short_text(Place.of(self._item), self._found(failures), self._saved)
 
     def _found(self, failures: list[Verdict]) -> list[dict[str, Any]]:
         return failures_of(Place.of(self._item), failures, self._catalogue, self._confirmed)
@@ -192,7 +200,8 @@ class _Protocol:
             complete=self._exploration.complete,
             confirmed=self._confirmed,
         )
-        folder_of(self._item.config).append_result(result)
+        if explores(self._item.config):
+            folder_of(self._item.config).append_result(result)
 
 
 def _passed(reports: list[pytest.TestReport]) -> bool:

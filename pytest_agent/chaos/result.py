@@ -119,8 +119,11 @@ def failures_of(
     return list(found.values())
 
 
-def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
-    """What broke the test, the fewest faults that do it, and the line that replays it."""
+def short_text(place: Place, failures: Sequence[dict[str, Any]], saved: Mapping[str, str]) -> str:
+    """What broke the test, the fewest faults that do it, and the line that replays it.
+
+    `saved` is what is said of a schedule that was to be written as a scenario.
+    """
     lines: list[str] = []
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
@@ -128,5 +131,7 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
         line = replay_line(place.shown, failure["schedule"], seed=place.seed, options=place.options)
         if failure["confirmed"] is not None:
             lines.append(f"  {failure['confirmed']['said']}")
+        if failure["schedule"] in saved:
+            lines.append(f"  {saved[failure['schedule']]}")
         lines.append(f"  replay: {line}")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ HEAD = """
     def pay(llm, sandbox, keys=False):
         agents.run("refund", agents.stock(llm, sandbox), keys=keys)
 """
-# So much starts faster that there are two dozen processes here.
+# So much starts faster that there are a dozen processes here.
 QUICK = ("-c", "quick.ini", "--rootdir", ".", "-p", "pytest_agent.plugin", "--chaos", "-q")
 
 
@@ -57,7 +57,7 @@ def test_what_fails_each_time_what_is_flaky_and_what_never_fails_again(
         def test_each_time(self, llm, sandbox):
             pay(llm, sandbox)
 
-        @pytest.mark.parametrize("name", ["a b", "[::]", "-x"])
+        @pytest.mark.parametrize("name", ["a [b]"])
         def test_by_name(self, llm, sandbox, name):
             pay(llm, sandbox)
 
@@ -74,11 +74,11 @@ def test_what_fails_each_time_what_is_flaky_and_what_never_fails_again(
     """
     )
     result = searched("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=6, passed=1)
+    result.assert_outcomes(failed=4, passed=1)
     each = {"failed": 3, "of": 3, "said": "fails in 3 of 3 fresh replays"}
     assert confirmed(results) == {
         "test_each_time": each,
-        **{f"test_by_name[{name}]": each for name in ("a b", "[::]", "-x")},
+        "test_by_name[a [b]]": each,
         "test_flaky": {"failed": 2, "of": 3, "said": "fails in 2 of 3 fresh replays: flaky"},
         "test_of_this_session": {
             "failed": 0,
