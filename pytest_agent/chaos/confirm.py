@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,14 +17,10 @@ from pytest_agent.chaos.state import state_of
 from pytest_agent.chaos.verdict import Verdict
 
 
-def confirm_all(
-    item: pytest.Item, found: Sequence[dict[str, Any]], failures: Sequence[Verdict]
-) -> dict[str, Confirmed]:
-    """Confirm the ways in which a test was `found` to break, as often as the session asks for."""
-    schedules = {way["schedule"] for way in found}
+def confirm_all(item: pytest.Item, failures: Sequence[Verdict]) -> dict[str, Confirmed]:
+    """Confirm the ways in which a test breaks, one run of each, as often as the session asks for."""
     run_s = state_of(item).explored_s / max(len(failures), 1)
-    times = SearchOptions.of(item.config).confirm
-    return confirm(item, [failure for failure in failures if failure.schedule in schedules], times, run_s=run_s)
+    return confirm(item, failures, SearchOptions.of(item.config).confirm, run_s=run_s)
 
 
 def confirm(item: pytest.Item, failures: Sequence[Verdict], times: int, *, run_s: float) -> dict[str, Confirmed]:

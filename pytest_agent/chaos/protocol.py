@@ -62,7 +62,7 @@ class _Protocol:
         self._state = state
         under = under_of(item)
         if item.config.getoption("chaos_replay") is not None:
-            self._replay: Under | None = Under(_schedule(item.config), "--chaos-replay")
+            self._replay: Under | None = Under(_schedule(item.config))
         else:
             self._replay = under
         self._catalogue: Catalogue = load_catalogue()
@@ -107,8 +107,10 @@ class _Protocol:
         if found is not None:
             self._blame(found)
             return
-        self._confirmed = confirm_all(self._item, self._found(failures), failures)
-        self._saved = save_all(self._item, self._found(failures))
+        ways = self._found(failures)
+        shown = {way["schedule"] for way in ways}
+        self._confirmed = confirm_all(self._item, [failure for failure in failures if failure.schedule in shown])
+        self._saved = save_all(self._item, ways)
         passed = self._conclude_broken(failures) if failures else self._conclude_held()
         if passed != guess or self._confirmed:
             self._record(passed=passed)
@@ -126,8 +128,9 @@ class _Protocol:
             if verdict.failed:
                 return self._broken([verdict], error)
             if verdict.word == "not applied":
+                where = f"{replay.where}: " if replay.where else ""
                 return NotReproduced(
-                    f"{replay.where}: {schedule}: the run went through no such site, or the fault had nothing to act "
+                    f"{where}{schedule}: the run went through no such site, or the fault had nothing to act "
                     "on there; the test or the agent has changed since this line was written"
                 )
             return error if self._state.skipped else None

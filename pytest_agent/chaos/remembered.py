@@ -19,13 +19,16 @@ from pytest_agent.folder import slug
 
 
 class Remembered:
-    """Runs no schedule twice, neither in this session nor where an earlier one was interrupted."""
+    """Runs no schedule twice, neither in this session nor where an earlier one was interrupted.
+
+    `kept` is what broke the test the last time.
+    """
 
     def __init__(self, item: pytest.Item, subject: Subject, kept: Sequence[Schedule], journal: Journal | None) -> None:
         self._item = item
         self._subject = subject if journal is None else Journaled(subject, journal)
         self._journal = journal
-        self._kept = kept
+        self.kept = tuple(kept)
         self._seen: dict[str, Observed] = {}
 
     @classmethod
@@ -50,15 +53,15 @@ class Remembered:
 
     def still_failing(self) -> list[Observed]:
         """Run first what broke the test the last time; those that break it still."""
-        return [seen for seen in map(self.observe, self._kept) if seen.verdict.failed]
+        return [seen for seen in map(self.observe, self.kept) if seen.verdict.failed]
 
     def over(self, failing: Sequence[str], *, complete: bool) -> None:
         """The search is over. `failing` is kept for the next time, and what was kept and not run again.
 
         `complete`: it came to its end; otherwise the next session goes on with it.
         """
-        not_run = [str(schedule) for schedule in self._kept if str(schedule) not in self._seen]
-        still = [text for text in map(str, self._kept) if text in self._seen and self._seen[text].verdict.failed]
+        not_run = [str(schedule) for schedule in self.kept if str(schedule) not in self._seen]
+        still = [text for text in map(str, self.kept) if text in self._seen and self._seen[text].verdict.failed]
         keep(self._item, [*failing, *still, *not_run])
         if self._journal is not None:
             self._journal.close(done=complete)

@@ -13,10 +13,10 @@ _KEY = pytest.StashKey["Under"]()
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """The schedule, and the place where it is said: `scenarios/one.yaml:12`."""
+    """The schedule, and the place where it is said: `scenarios/one.yaml:12`; none where the command line says it."""
 
     schedule: Schedule
-    where: str
+    where: str = ""
 
 
 def run_under(item: pytest.Item, under: Under) -> None:
