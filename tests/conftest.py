@@ -86,7 +86,9 @@ def fresh(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable
     def run(*args: str, plugins: tuple[str, ...] = ("pytest_agent.plugin",)) -> pytest.RunResult:
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         chosen = [word for plugin in plugins for word in ("-p", plugin)]
-        options = ["-c", "fresh.ini", "--rootdir", ".", "-p", "no:cacheprovider", "--chaos-confirm", "0"]
+        options = ["-c", "fresh.ini", "--rootdir", ".", "-p", "no:cacheprovider"]
+        # What is found is confirmed in tests of its own: a fresh process for each failure takes its time.
+        options += ["--chaos-confirm", "0"] if "pytest_agent.plugin" in plugins else []
         (project.path / "fresh.ini").write_text("[pytest]\nfilterwarnings = error\nmarkers = xdist_group\n")
         return project.runpytest_subprocess(*chosen, *options, *args)
 
