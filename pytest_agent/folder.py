@@ -61,11 +61,11 @@ class Folder:
 
     def trace_path(self, nodeid: str) -> Path:
         """The trace file of a test."""
-        return self.path / "traces" / f"{_slug(nodeid)}.jsonl"
+        return self.path / "traces" / f"{slug(nodeid)}.jsonl"
 
     def ledger_path(self, nodeid: str) -> Path:
         """The ledger of a test's current run."""
-        return self.path / "ledgers" / f"{_slug(nodeid)}.jsonl"
+        return self.path / "ledgers" / f"{slug(nodeid)}.jsonl"
 
     def append_result(self, result: dict[str, Any]) -> None:
         """One test's result, as soon as it is known; one write, so that workers do not mix.
@@ -80,17 +80,17 @@ class Folder:
 
     def append_part(self, test: str, data: dict[str, Any]) -> None:
         """What one part of a test's search has found, for the part that is the last."""
-        path = self.path / "parts" / f"{_slug(test)}.jsonl"
+        path = self.path / "parts" / f"{slug(test)}.jsonl"
         path.parent.mkdir(exist_ok=True)
         _append(path, data)
 
     def parts(self, test: str) -> list[dict[str, Any]]:
         """What the parts of a test's search have found so far, in the order in which they handed it in."""
-        return _lines(self.path / "parts" / f"{_slug(test)}.jsonl")
+        return _lines(self.path / "parts" / f"{slug(test)}.jsonl")
 
     def write_failure(self, test: str, schedule: str, trace: Iterable[bytes]) -> str:
         """The trace of one failing run, line by line, in a file of its own. Where it is, as seen from this folder."""
-        name = f"failures/{_slug(f'{test} {schedule}')}.jsonl"
+        name = f"failures/{slug(f'{test} {schedule}')}.jsonl"
         path = self.path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"".join(trace))
@@ -115,7 +115,9 @@ def folder_of(config: pytest.Config) -> Folder:
     """
     folder = config.stash.get(_KEY, None)
     if folder is None:
-        folder = Folder.claim(config.rootpath / ".pytest_agent", session_id(config), fresh_results=explores(config))
+        # A process that answers another one writes where it is told to.
+        root = Path(config.getoption("chaos_answers") or config.rootpath) / ".pytest_agent"
+        folder = Folder.claim(root, session_id(config), fresh_results=explores(config))
         config.stash[_KEY] = folder
         config.add_cleanup(folder.release)
     return folder
@@ -190,6 +192,7 @@ def _replace(path: Path, data: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _slug(nodeid: str) -> str:
+def slug(nodeid: str) -> str:
+    """A name for the files of a test, of its own and fit for any file system."""
     short = re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")[-80:]
     return f"{short}-{hashlib.sha256(nodeid.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"

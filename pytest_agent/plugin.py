@@ -6,6 +6,7 @@ library; what a test needs is imported when a test needs it.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-memory", type=int, default=1024, metavar="MB", help="what such a process may add")
     group.addoption("--chaos-save", metavar="FOLDER", help="write each failing schedule there, as a scenario")
     group.addoption("--chaos-accept", metavar="REASON", help="add the failures to the file of known ones")
+    group.addoption("--chaos-answers", metavar="FOLDER", help=argparse.SUPPRESS)  # to the process that asks
     parser.addini("agent_known_failures", default="known_failures.yaml", help="the file of known failures")
     parser.addini("agent_scenarios", type="paths", default=[], help="folders whose YAML files are scenarios")
 
@@ -107,15 +109,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """With --chaos or --chaos-replay a chaos test is run many times; every other test as always."""
+    """With --chaos or --chaos-replay, or as a scenario says, a chaos test is run many times; others as always."""
     asked = item.config.getoption("chaos") or item.config.getoption("chaos_replay") is not None
-    if not asked or item.get_closest_marker("chaos") is None or not _ours(item):
+    if not (asked or _is_under(item)) or item.get_closest_marker("chaos") is None or not _ours(item):
         return None
     from pytest_agent.chaos.mark import usable_mark
     from pytest_agent.chaos.protocol import run_protocol
 
     run_protocol(item, nextitem, usable_mark(item))
     return True
+
+
+def _is_under(item: pytest.Item) -> bool:
+    """Whether a scenario has this test run under a schedule of its own."""
+    under = sys.modules.get("pytest_agent.chaos.under")
+    return under is not None and under.under_of(item) is not None
 
 
 def _ours(item: pytest.Item) -> bool:

@@ -72,7 +72,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
         """
         [pytest]
         filterwarnings = error
-        addopts = -p no:cacheprovider -p no:randomly -p no:hypothesispytest
+        addopts = -p no:cacheprovider -p no:randomly -p no:hypothesispytest --chaos-confirm 0
         asyncio_default_fixture_loop_scope = function
         """
     )
@@ -87,6 +87,8 @@ def fresh(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         chosen = [word for plugin in plugins for word in ("-p", plugin)]
         options = ["-c", "fresh.ini", "--rootdir", ".", "-p", "no:cacheprovider"]
+        # What is found is confirmed in tests of its own: a fresh process for each failure takes its time.
+        options += ["--chaos-confirm", "0"] if "pytest_agent.plugin" in plugins else []
         (project.path / "fresh.ini").write_text("[pytest]\nfilterwarnings = error\nmarkers = xdist_group\n")
         return project.runpytest_subprocess(*chosen, *options, *args)
 

@@ -12,11 +12,13 @@ import pytest
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.options import SearchOptions
 from pytest_agent.chaos.parts import hand_in
+from pytest_agent.chaos.remembered import Remembered
 from pytest_agent.chaos.search.bounds import Shard
 from pytest_agent.chaos.search.coverage import coverage
 from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.search.found import Found
-from pytest_agent.chaos.search.observed import Observed
+from pytest_agent.chaos.search.observed import Observed, Subject
+from pytest_agent.chaos.search.orders import single_picks
 from pytest_agent.chaos.search.search import Search
 from pytest_agent.chaos.search.shrink import shrink
 from pytest_agent.chaos.search.ways import failures_among
@@ -37,6 +39,7 @@ class Exploration:
 
     def __init__(self, item: pytest.Item, mark: ChaosMark, catalogue: Catalogue) -> None:
         self._item = item
+        self._mark = mark
         self.catalogue = catalogue
         self.options = SearchOptions.of(item.config)
         self.subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
@@ -48,6 +51,7 @@ class Exploration:
         self.not_reached: list[str] = []
         self.not_deterministic: str | None = None
         self.complete = False
+        self.remembered: Remembered | None = None
         self.elsewhere = part_of(item) is not None
         self._part = part_of(item)
 
@@ -62,13 +66,15 @@ class Exploration:
         return self.clean is not None
 
     def explore(self, first: Sequence[Schedule] = ()) -> None:
-        """Search, the schedules of `first` before all else, and shrink what broke the test.
+        """Search, and shrink what broke the test. Ends early where the session is asked to stop.
 
-        Ends early where the session is asked to stop.
+        The schedules of `first` are run before all else, then those that broke it the last time.
         """
         if self.clean is None:
             raise RuntimeError("the test is explored once its run without faults has held: call probe_clean() first")
         self.not_deterministic = self.subject.difference_of_clean_runs()
+        part = "" if self.shard.is_whole else f"-{self.shard.number}-of-{self.shard.of}"
+        self.remembered = remembered = Remembered.of(self._item, self.subject, self._mark, self.catalogue, part)
         with Progress(self._item.config, self._item.name, self.clean.sites) as progress:
 
             def on_run(run: Observed, phase: str) -> None:
@@ -76,12 +82,12 @@ class Exploration:
                 progress.on_run(run, phase)
 
             search = Search(
-                self.subject,
+                remembered,
                 self.clean,
                 self.faults,
                 dataclasses.replace(self.options.bounds, shard=self.shard),
                 seed=self.options.seed,
-                first=first,
+                first=list(dict.fromkeys([*first, *remembered.kept])),
                 monotonic=time.monotonic,
                 stop=self._asked_to_stop,
                 on_run=on_run,
@@ -104,11 +110,27 @@ class Exploration:
             return None
         return coverage(self.clean, self.found, self.faults)
 
+    def observe(self, schedule: Schedule) -> Observed:
+        """A run of the schedule, or what is remembered of one."""
+        subject: Subject = self.remembered or self.subject
+        return subject.observe(schedule)
+
+    def over(self) -> None:
+        """What was found is kept for the next time; what was not searched to its end is gone on with then."""
+        if self.remembered is not None:
+            found = None if self.elsewhere else [failure.verdict.schedule for failure in self.failures]
+            self.remembered.over(found, complete=self.complete)
+
     def _shrink(self, run: Observed) -> Observed:
-        return run if self._asked_to_stop() else shrink(run, self.subject)
+        return run if self._asked_to_stop() else shrink(run, self, expand=_single_orders, catalogue=self.catalogue)
 
     def _asked_to_stop(self) -> bool:
         return bool(self._item.session.shouldstop or self._item.session.shouldfail)
+
+
+def _single_orders(run: Observed) -> Schedule | None:
+    picks = single_picks(run.schedule, run.verdict.events)
+    return None if picks == run.schedule else picks
 
 
 def _as_it_is(run: Observed) -> Observed:

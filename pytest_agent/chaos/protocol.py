@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from pytest_agent.chaos.answers import answer
+from pytest_agent.chaos.confirm import confirm_all
+from pytest_agent.chaos.death_verdict import PROCESS
 from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.known_here import ratchet_of
 from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.phases import InvariantViolated, NotReproduced, SurvivedUnexpectedly
 from pytest_agent.chaos.ratchet import NO_RATCHET, KnownFailuresDiffer
 from pytest_agent.chaos.result import Place, failures_of, short_text, test_result
+from pytest_agent.chaos.save import save_all
 from pytest_agent.chaos.search.failure import Failure
 from pytest_agent.chaos.state import TestState, state_of
+from pytest_agent.chaos.under import Under, under_of
 from pytest_agent.chaos.verdict import AROUND, Verdict
 from pytest_agent.errors import PytestAgentError, UsageError
 from pytest_agent.faults.catalogue import Catalogue, load_catalogue
 from pytest_agent.faults.schedule import Schedule
-from pytest_agent.folder import folder_of
+from pytest_agent.folder import explores, folder_of
 from pytest_agent.trace import dump_line
 
 
@@ -55,12 +64,16 @@ class _Protocol:
         self._item = item
         self._nextitem = nextitem
         self._state = state
-        self._replay = item.config.getoption("chaos_replay") is not None
+        asked = item.config.getoption("chaos_replay") is not None
+        self._replay = Under(_schedule(item.config)) if asked else under_of(item)
         self._catalogue: Catalogue = load_catalogue()
         self._exploration = Exploration(item, mark, self._catalogue)
         # A replayed schedule is asked what it does, not whether that was expected.
-        self._expected = state.expected = None if self._replay else mark.expect_failure
-        self._ratchet = NO_RATCHET if self._replay else ratchet_of(item, self._exploration.options.bounds.shard)
+        self._saved: dict[str, str] = {}
+        self._expected = state.expected = None if self._replay is not None else mark.expect_failure
+        self._ratchet = (
+            NO_RATCHET if self._replay is not None else ratchet_of(item, self._exploration.options.bounds.shard)
+        )
 
     def run(self) -> None:
         exploration = self._exploration
@@ -69,10 +82,13 @@ class _Protocol:
         except PytestAgentError as error:
             self._blame(error)
             return
-        if not holds:
+        answers = self._item.config.getoption("chaos_answers")
+        if answers is not None:
+            answer(Path(answers), exploration.subject, holds=holds)
+        if answers is not None or not holds:
             exploration.subject.conclude(Schedule(), self._nextitem)
-        elif self._replay:
-            self._replay_once()
+        elif self._replay is not None:
+            self._replay_once(self._replay)
         else:
             self._explore()
 
@@ -82,7 +98,7 @@ class _Protocol:
         try:
             exploration.explore(self._ratchet.schedules)
             if not exploration.elsewhere:
-                exploration.verdicts += self._ratchet.look(exploration.verdicts, exploration.subject)
+                exploration.verdicts += self._ratchet.look(exploration.verdicts, exploration)
                 exploration.failures = self._ratchet.mark(exploration.failures)
         except PytestAgentError as error:
             found = error
@@ -92,6 +108,7 @@ class _Protocol:
             edits, excuse = self._ratchet.edits(), self._expected or self._ratchet.excuse(failures)
             guess = exploration.complete and edits is None and bool(failures) == (excuse is not None)
             self._record(passed=guess)
+            exploration.over()
         if found is not None:
             self._blame(found)
             return
@@ -100,21 +117,31 @@ class _Protocol:
             exploration.subject.conclude(Schedule(), self._nextitem)
             return
         self._state.expected = excuse
+        failures = exploration.failures = self._confirmed(failures)
         new = [failure for failure in failures if failure.known is None]
+        self._saved = save_all(self._item, self._found(new))
         if edits is not None:
             passed = self._conclude_outdated(edits, new)
         else:
             passed = self._conclude_broken(new or failures) if failures else self._conclude_held()
-        if passed != guess:
+        if passed != guess or new:
             self._record(passed=passed)
+
+    def _confirmed(self, failures: list[Failure]) -> list[Failure]:
+        """Those that are new with what became of them in a fresh process."""
+        again = confirm_all(self._item, [failure.verdict for failure in failures if failure.known is None])
+        return [
+            dataclasses.replace(failure, confirmed=again.get(failure.verdict.schedule, failure.confirmed))
+            for failure in failures
+        ]
 
     def _blame(self, error: PytestAgentError) -> None:
         """The test is to blame for what the search cannot work with, and not the session."""
         self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: error)
         self._record(passed=False)
 
-    def _replay_once(self) -> None:
-        schedule = _schedule(self._item.config)
+    def _replay_once(self, replay: Under) -> None:
+        schedule = replay.schedule
 
         def faulted(verdict: Verdict, error: BaseException | None) -> BaseException | None:
             self._exploration.verdicts.append(verdict)
@@ -122,9 +149,10 @@ class _Protocol:
                 self._exploration.failures = [Failure(verdict, found_as=verdict.schedule)]
                 return self._broken(self._exploration.failures, error)
             if verdict.word == "not applied":
+                where = f"{replay.where}: " if replay.where else ""
                 return NotReproduced(
-                    f"{schedule}: the run went through no such site, or the fault had nothing to act on there; "
-                    "the test or the agent has changed since this line was printed"
+                    f"{where}{schedule}: the run went through no such site, or the fault had nothing to act "
+                    "on there; the test or the agent has changed since this line was written"
                 )
             return error if self._state.skipped else None
 
@@ -153,7 +181,11 @@ class _Protocol:
         return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: KnownFailuresDiffer(text)))
 
     def _conclude_broken(self, failures: list[Failure]) -> bool:
-        first = failures[0].verdict
+        first = next((failure.verdict for failure in failures if PROCESS not in failure.verdict.ids), None)
+        if first is None:
+            # Nothing may be run again here: it would take the session with it.
+            broken = self._broken(failures, None)
+            return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: broken))
         # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
         ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
@@ -184,9 +216,12 @@ class _Protocol:
         return violated
 
     def _text(self, failures: list[Failure]) -> str:
-        text = short_text(Place.of(self._item), failures_of(Place.of(self._item), failures, self._catalogue))
+        text = short_text(Place.of(self._item), self._found(failures), self._saved)
         known = self._ratchet.to_text() if any(failure.known is None for failure in failures) else ""
         return f"{text}\n{known}" if known else text
+
+    def _found(self, failures: list[Failure]) -> list[dict[str, Any]]:
+        return failures_of(Place.of(self._item), failures, self._catalogue)
 
     def _record(self, *, passed: bool) -> None:
         exploration = self._exploration
@@ -205,6 +240,8 @@ class _Protocol:
             known=self._ratchet.to_list(),
             shard=exploration.options.bounds.shard,
         )
+        if not explores(self._item.config):
+            return
         folder = folder_of(self._item.config)
         for entry, failure in zip(result["failures"], exploration.failures, strict=True):
             trace = map(dump_line, failure.verdict.events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,15 @@ def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, An
         "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed, command=place.command),
         "also_at": list(failure.also_at),
         "known": failure.known,
+        "confirmed": None if failure.confirmed is None else failure.confirmed.to_dict(),
     }
 
 
-def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
-    """What broke the test, the fewest faults that do it, and the line that replays it."""
+def short_text(place: Place, failures: Sequence[dict[str, Any]], saved: Mapping[str, str]) -> str:
+    """What broke the test, the fewest faults that do it, and the line that replays it.
+
+    `saved` is what is said of a schedule that was to be written as a scenario.
+    """
     lines: list[str] = []
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
@@ -135,5 +139,9 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
         line = replay_line(
             place.shown, failure["schedule"], seed=place.seed, options=place.options, command=place.command
         )
+        if failure["confirmed"] is not None:
+            lines.append(f"  {failure['confirmed']['said']}")
+        if failure["schedule"] in saved:
+            lines.append(f"  {saved[failure['schedule']]}")
         lines.append(f"  replay: {line}")
     return "\n".join(lines)

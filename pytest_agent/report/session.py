@@ -103,6 +103,8 @@ def _failure(
         _wrapped(terminal, f"    {line[:_TIME]}", line[_TIME:])
     if failure["also_at"]:
         _wrapped(terminal, "  also breaks at: ", _some(failure["also_at"]))
+    if failure["confirmed"] is not None:
+        _wrapped(terminal, "  confirmed: ", failure["confirmed"]["said"])
     # Never wrapped by hand: they are to be pasted.
     terminal.write_line(f"  trace: {folder}/{failure['trace']}")
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])

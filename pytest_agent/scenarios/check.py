@@ -17,6 +17,11 @@ from pytest_agent.yaml_file import Place, YamlFile, read_yaml
 def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
     """The file and what it says. Raises UsageError with file, line and the edit to make."""
     file = read_yaml(path, shown)
+    return file, scenario_of(file)
+
+
+def scenario_of(file: YamlFile) -> Scenario:
+    """What a file says. Raises UsageError with file, line and the edit to make."""
     scenario = file.validate(Scenario)
     ids: set[str] = set()
     for place, task in scenario.tasks():
@@ -30,7 +35,7 @@ def read_scenario(path: Path, shown: str) -> tuple[YamlFile, Scenario]:
             catalogue.select(pattern)
         except UsageError as error:
             raise file.error(("faults", index), str(error)) from None
-    return file, scenario
+    return scenario
 
 
 def find_build(file: YamlFile, scenario: Scenario) -> Callable[..., Any]:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from _pytest._code.code import TerminalRepr
 
+from pytest_agent.chaos.under import run_under
 from pytest_agent.errors import UsageError
 from pytest_agent.report.plain import PlainFailure
-from pytest_agent.scenarios.check import find_build, read_scenario
+from pytest_agent.scenarios.check import find_build, scenario_of
 from pytest_agent.scenarios.runner import run_scenario
+from pytest_agent.scenarios.saved import SavedTest, find_test, read_under
+from pytest_agent.yaml_file import read_yaml
 
 
 class ScenarioFile(pytest.Module):
@@ -24,8 +27,19 @@ class ScenarioFile(pytest.Module):
         return _Nothing()
 
     def collect(self) -> Iterator[pytest.Function]:
-        """The one test of the file. Raises UsageError for a file that is no scenario: an error of collection."""
-        file, scenario = read_scenario(self.path, _shown(self.path, self.config.rootpath))
+        """The one test of the file, or the one that it names.
+
+        Raises UsageError for a file that is no scenario: an error of collection.
+        """
+        file = read_yaml(self.path, _shown(self.path, self.config.rootpath))
+        if "test" in file.data:
+            saved = file.validate(SavedTest)
+            under = read_under(file, saved.under)
+            found = find_test(file, saved, self)
+            run_under(found, under)
+            yield found
+            return
+        scenario = scenario_of(file)
         build = find_build(file, scenario)
 
         async def test(llm: Any, sandbox: Any, run_agent: Any) -> None:
@@ -33,6 +47,8 @@ class ScenarioFile(pytest.Module):
 
         item = ScenarioItem.from_parent(self, name=self.path.stem, callobj=test)
         item.add_marker(pytest.mark.chaos(faults=scenario.faults, must_recover=scenario.must_recover))
+        if scenario.under is not None:
+            run_under(item, read_under(file, scenario.under))
         yield item
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str | TerminalRepr:

@@ -150,6 +150,7 @@ class Scenario(TaskPart):
 
     `then` are further tasks over the same store and the same world, each in a process of its own. `budgets` hold in
     every run, faults or not, for all tasks together. A `dry_run` answers tools that have an effect with their example.
+    One with a schedule in `under` runs under it, with `--chaos` and without, and under no other.
     """
 
     title: str
@@ -160,6 +161,7 @@ class Scenario(TaskPart):
     budgets: BudgetPart = BudgetPart()
     faults: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     must_recover: bool = False
+    under: str | None = None
 
     def tasks(self) -> Iterator[tuple[Place, TaskPart]]:
         """The tasks in order, and where each stands in the file."""

@@ -122,7 +122,7 @@ def test_an_arrival_that_is_wrong(run: Run, new: str, said: list[str]) -> None:
             "arives:\n",
             30,
             "arives: unknown key 'arives'. Did you mean 'arrives'? Known: agent, arrives, budgets, cause, dry_run, "
-            "expect, faults, id, model, must_recover, path, reports, task, then, title, tools, workflow, world.",
+            "expect, faults, id, model, must_recover, path, reports, task, then, title, tools, under, workflow, world.",
         ),
         (ARRIVES, "arrives: later\n", 30, "arrives: expected a list, found 'later'; put it into a list"),
         (ARRIVES, "arrives: {id: m}\n", 30, "arrives: expected a list, found {'id': 'm'}; change it"),
