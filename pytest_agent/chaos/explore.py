@@ -8,6 +8,7 @@ from pytest_agent.chaos.mark import ChaosMark
 from pytest_agent.chaos.search.observed import Observed
 from pytest_agent.chaos.search.singles import single_faults
 from pytest_agent.chaos.subject import TestSubject
+from pytest_agent.chaos.supervised import observing
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue, Named
 
@@ -18,7 +19,8 @@ class Exploration:
     def __init__(self, item: pytest.Item, mark: ChaosMark, catalogue: Catalogue) -> None:
         self._item = item
         self.catalogue = catalogue
-        self.subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
+        subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
+        self.subject = observing(subject, item, supervised=mark.supervised)
         self.faults: list[Named] = catalogue.select(mark.faults)
         self.clean: Observed | None = None
         self.verdicts: list[Verdict] = []

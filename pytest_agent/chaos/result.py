@@ -15,14 +15,15 @@ from pytest_agent.chaos.timeline import timeline
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue
 from pytest_agent.faults.schedule import Schedule
-from pytest_agent.report.replay import replay_line, seen_from
+from pytest_agent.report.replay import replay_line, seen_from, supervision_of
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a test is, and what else a command needs to run it as it was run: its seed, and the file of its options.
 
-    `shown` is the test's id as seen from the current folder, which belongs on the terminal and not into a result;
+    `supervision` are the words that make a run of it supervised. `shown` is the test's id as seen from the current
+    folder, which belongs on the terminal and not into a result;
     `temporary` is where pytest has made folders for tests, if it has.
     """
 
@@ -30,6 +31,7 @@ class Place:
     root: Path
     seed: int = 0
     options: str | None = None
+    supervision: tuple[str, ...] = ()
     shown: str = ""
     temporary: Path | None = None
 
@@ -42,6 +44,7 @@ class Place:
             root=config.rootpath,
             seed=int(config.getoption("chaos_seed")),
             options=config.getoption("inifilename"),
+            supervision=supervision_of(config),
             temporary=getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None),
             shown=seen_from(config.invocation_params.dir, config.rootpath, nodeid),
         )
@@ -101,7 +104,9 @@ def failures_of(place: Place, failures: Sequence[Verdict], catalogue: Catalogue)
             "correct": [entry.correct.strip() for entry in entries],
             "incident": [entry.evidence[0] for entry in entries],
             "timeline": timeline(verdict.events, place.plain),
-            "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed),
+            "replay": replay_line(
+                place.nodeid, verdict.schedule, seed=place.seed, ids=verdict.ids, supervision=place.supervision
+            ),
             "also_at": [],
         }
     return list(found.values())
@@ -113,6 +118,13 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]]) -> str:
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
         lines.append(f"  fewest faults: {'; '.join(failure['fewest'])}")
-        line = replay_line(place.shown, failure["schedule"], seed=place.seed, options=place.options)
+        line = replay_line(
+            place.shown,
+            failure["schedule"],
+            seed=place.seed,
+            options=place.options,
+            ids=failure["ids"],
+            supervision=place.supervision,
+        )
         lines.append(f"  replay: {line}")
     return "\n".join(lines)

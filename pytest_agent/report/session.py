@@ -15,7 +15,7 @@ from _pytest.pathlib import bestrelpath
 
 from pytest_agent.folder import explores, known_folder
 from pytest_agent.report.matrix import render
-from pytest_agent.report.replay import replay_line, seen_from
+from pytest_agent.report.replay import replay_line, seen_from, supervision_of
 
 _TIME = len(f"{0:8.2f} s  ")
 
@@ -93,7 +93,14 @@ def _failure(
     # Never wrapped by hand: it is to be pasted.
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])
     options = config.getoption("inifilename")
-    line = replay_line(test, failure["schedule"], seed=result["seed"], options=options)
+    line = replay_line(
+        test,
+        failure["schedule"],
+        seed=result["seed"],
+        options=options,
+        ids=failure["ids"],
+        supervision=supervision_of(config),
+    )
     terminal.write_line(f"  replay: {line}", bold=True)
 
 
