@@ -84,5 +84,6 @@ def supervised_option(config: pytest.Config) -> None:
     """Refuse `--chaos-supervised` where it cannot be, before any test runs. Raises pytest.UsageError."""
     try:
         check_supervised(config)
+        SearchOptions.of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
