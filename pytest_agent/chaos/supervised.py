@@ -116,6 +116,9 @@ class Supervised:
 
     def _judged(self, schedule: Schedule | None) -> Observed | None:
         offset = self._state.trace_path.stat().st_size
+        if self._runner is not None and self._runner.is_gone():
+            # Between two runs: of neither can it be said that it ended the process.
+            self.close()
         if self._runner is None:
             self._runner = Runner(self._serve, self._limits)
         text = None if schedule is None else str(schedule)

@@ -44,6 +44,12 @@ class Keeper:
         """Readable as soon as the process has ended."""
         return self._line.fileno()
 
+    def has_told(self) -> bool:
+        """Whether the process has ended."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(0))
+
     def read(self) -> None:
         """Take note of how the process ended, once there is something to read."""
         told = self._line.recv(64)

@@ -92,6 +92,10 @@ class Runner:
         """Whether runs have left so much in its memory that the next one should not be charged with it."""
         return bool(answer.get("resident", 0) - self._base > self._limits.memory_mb * _MB // 4)
 
+    def is_gone(self) -> bool:
+        """Whether the process has ended since its last answer."""
+        return self._keeper.has_told()
+
     def end(self) -> None:
         """Kill it and all that it has started. Idempotent."""
         self._keeper.end()

@@ -68,7 +68,7 @@ def _run(subject: TestSubject, trace: Path, schedule: str | None) -> dict[str, A
                 # As the parent reads it, so that both judge by the same.
                 subject.adopt(read_events(trace, offset))
         else:
-            observed = subject.observe(Schedule.parse(schedule))
+            observed = subject.observe(Schedule.parse(schedule) if schedule else Schedule())
     except PytestAgentError as error:
         return {"refused": str(error)}
     except Exit as exit_:
