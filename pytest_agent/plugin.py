@@ -40,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-shard", metavar="K/N", help="do the Kth of N parts of each search, such as 2/8")
     group.addoption("--chaos-confirm", type=int, default=3, metavar="N", help="replays of a failure in a fresh process")
     group.addoption("--chaos-supervised", action="store_true", help="run each schedule in a process that may die")
-    group.addoption("--chaos-memory", type=int, default=1024, metavar="MB", help="what such a process may add")
+    group.addoption("--chaos-memory", type=int, metavar="MB", help="what such a process may add (default: 1024)")
+    group.addoption("--chaos-hang", type=float, metavar="S", help="real seconds for one run there (default: 60)")
     group.addoption("--chaos-save", metavar="FOLDER", help="write each failing schedule there, as a scenario")
     group.addoption("--chaos-accept", metavar="REASON", help="add the failures to the file of known ones")
     group.addoption("--chaos-answers", metavar="FOLDER", help=argparse.SUPPRESS)  # to the process that asks
@@ -52,14 +53,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """The mark is known; a replay line that cannot be read is refused before any test runs."""
     config.addinivalue_line(
         "markers",
-        "chaos(faults='*', must_recover=False, expect_failure=None): with --chaos, run under every fault of the "
-        "catalogue that fits, at every site; what the test asserts must hold under each",
+        "chaos(faults='*', must_recover=False, expect_failure=None, supervised=False): with --chaos, run under every "
+        "fault of the catalogue that fits, at every site; what the test asserts must hold under each",
     )
     if config.getoption("chaos_replay") is not None:
         from pytest_agent.chaos.protocol import replay_option
 
         replay_option(config)
-    if config.getoption("chaos") or config.getoption("chaos_accept") is not None:
+    if (
+        config.getoption("chaos")
+        or config.getoption("chaos_supervised")
+        or config.getoption("chaos_accept") is not None
+    ):
         from pytest_agent.chaos.options import check_options
 
         check_options(config)

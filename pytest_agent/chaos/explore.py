@@ -24,6 +24,7 @@ from pytest_agent.chaos.search.shrink import shrink
 from pytest_agent.chaos.search.ways import failures_among
 from pytest_agent.chaos.state import part_of
 from pytest_agent.chaos.subject import TestSubject
+from pytest_agent.chaos.supervised import observing
 from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue, Named
 from pytest_agent.faults.schedule import Schedule
@@ -42,7 +43,8 @@ class Exploration:
         self._mark = mark
         self.catalogue = catalogue
         self.options = SearchOptions.of(item.config)
-        self.subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
+        subject = TestSubject(item, catalogue, must_recover=mark.must_recover)
+        self.subject = observing(subject, item, supervised=mark.supervised)
         self.faults: list[Named] = catalogue.select(mark.faults)
         self.clean: Observed | None = None
         self.found: Found | None = None

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_agent.chaos.options import check_supervised
 from pytest_agent.errors import UsageError, did_you_mean
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.report.plain import PlainFailure
 
-_KEYS = ("expect_failure", "faults", "must_recover")
+_KEYS = ("expect_failure", "faults", "must_recover", "supervised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,13 @@ class ChaosMark:
 
     `faults`: one or several globs over `id` and `layer.id`, all by default. `must_recover`: a transient fault must end
     in success. `expect_failure`: the reason why this test is expected to break under some fault; it then fails if it
-    does not.
+    does not. `supervised`: its runs are in a process that may die.
     """
 
     faults: tuple[str, ...] = ("*",)
     must_recover: bool = False
     expect_failure: str | None = None
+    supervised: bool = False
 
 
 def usable_mark(item: pytest.Item) -> ChaosMark:
@@ -71,9 +73,14 @@ def _read_mark(item: pytest.Item) -> ChaosMark:
     patterns = (faults,) if isinstance(faults, str) else tuple(faults) if isinstance(faults, (list, tuple)) else ()
     if not patterns or not all(isinstance(pattern, str) and pattern.strip() for pattern in patterns):
         raise UsageError(f"{where}: faults={faults!r} is not a glob or a list of globs, such as 'tool.*'")
-    must_recover = mark.kwargs.get("must_recover", False)
-    if not isinstance(must_recover, bool):
-        raise UsageError(f"{where}: must_recover={must_recover!r} is not a bool; write True or False")
+    for key in ("must_recover", "supervised"):
+        if not isinstance(mark.kwargs.get(key, False), bool):
+            raise UsageError(f"{where}: {key}={mark.kwargs[key]!r} is not a bool; write True or False")
+    if mark.kwargs.get("supervised"):
+        try:
+            check_supervised(item.config)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
     reason = mark.kwargs.get("expect_failure")
     if reason is not None and (not isinstance(reason, str) or not reason):
         raise UsageError(f"{where}: expect_failure={reason!r} is not a reason; say why it is expected to break")
@@ -87,4 +94,9 @@ def _read_mark(item: pytest.Item) -> ChaosMark:
         catalogue.select(patterns)
     except UsageError as error:
         raise UsageError(f"{where}: faults: {error}") from None
-    return ChaosMark(patterns, must_recover, reason)
+    return ChaosMark(
+        patterns,
+        must_recover=mark.kwargs.get("must_recover", False),
+        expect_failure=reason,
+        supervised=mark.kwargs.get("supervised", False),
+    )

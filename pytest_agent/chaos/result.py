@@ -18,25 +18,22 @@ from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import Catalogue
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.report.fewest import fewest
-from pytest_agent.report.replay import COMMAND, replay_line, seen_from
+from pytest_agent.report.replay import Begun, replay_line, seen_from
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a test is, and what else a command needs to run it as it was run: its seed, and the file of its options.
+    """Where a test is, and how its session was begun: what a command needs to run it as it was run.
 
     `shown` is the test's id as seen from the current folder, which belongs on the terminal and not into a result;
-    `temporary` is where pytest has made folders for tests, if it has; `command` is what began the session, if not
-    pytest.
+    `temporary` is where pytest has made folders for tests, if it has.
     """
 
     nodeid: str
     root: Path
-    seed: int = 0
-    options: str | None = None
+    begun: Begun
     shown: str = ""
     temporary: Path | None = None
-    command: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, item: pytest.Item) -> Place:
@@ -45,11 +42,9 @@ class Place:
         return cls(
             nodeid=nodeid,
             root=config.rootpath,
-            seed=int(config.getoption("chaos_seed")),
-            options=config.getoption("inifilename"),
-            temporary=getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None),
+            begun=Begun.of(config),
             shown=seen_from(config.invocation_params.dir, config.rootpath, nodeid),
-            command=config.stash.get(COMMAND, None),
+            temporary=getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None),
         )
 
     def plain(self, value: Any) -> Any:
@@ -87,7 +82,7 @@ def test_result(
     )
     return {
         "test": place.nodeid,
-        "seed": place.seed,
+        "seed": place.begun.seed,
         "expect_failure": expect_failure,
         "passed": passed,
         "complete": complete,
@@ -120,7 +115,7 @@ def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, An
         "correct": [entry.correct.strip() for entry in entries],
         "incident": [entry.evidence[0] for entry in entries],
         "timeline": timeline(verdict.events, place.plain),
-        "replay": replay_line(place.nodeid, verdict.schedule, seed=place.seed, command=place.command),
+        "replay": replay_line(place.nodeid, verdict.schedule, place.begun.anywhere(), ids=verdict.ids),
         "also_at": list(failure.also_at),
         "known": failure.known,
         "confirmed": None if failure.confirmed is None else failure.confirmed.to_dict(),
@@ -136,9 +131,7 @@ def short_text(place: Place, failures: Sequence[dict[str, Any]], saved: Mapping[
     for failure in failures:
         lines += [violation["text"] for violation in failure["violations"]]
         lines.append(f"  fewest faults: {fewest(failure)}")
-        line = replay_line(
-            place.shown, failure["schedule"], seed=place.seed, options=place.options, command=place.command
-        )
+        line = replay_line(place.shown, failure["schedule"], place.begun, ids=failure["ids"])
         if failure["confirmed"] is not None:
             lines.append(f"  {failure['confirmed']['said']}")
         if failure["schedule"] in saved:

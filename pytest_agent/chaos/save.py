@@ -62,7 +62,7 @@ def save(item: pytest.Item, way: dict[str, Any], folder: Path) -> Path:
 
 def _heading(path: Path, place: Place) -> str:
     shown = os.path.relpath(path, place.root)
-    seed = f" --chaos-seed {place.seed}" if place.seed else ""
+    seed = f" --chaos-seed {place.begun.seed}" if place.begun.seed else ""
     return (
         "# Found by the search. It fails until the agent is fixed; keep it then, it watches that it stays so.\n"
         f"# It is a test where agent_scenarios, in the file of pytest's options, names its folder:\n"

@@ -38,7 +38,8 @@ PART = pytest.StashKey[Part]()
 class TestState:
     """One test: where it writes, the schedule of the coming run, and how the last one ended.
 
-    Of the last run: `ended` says that the test's own function was run to its end, `error` is what it raised, `skipped`
+    Of the last run: `set_up` says of a probe that its fixtures could be made, `ended` that the test's own function was
+    run to its end, `error` is what it raised, `skipped`
     says that it was a skip or an expected failure, `broken` that it broke as the search had found. Of the test:
     `explored_s` are the real seconds spent in probes, `told` what is said about the schedule of the run for the record,
     `expected` the reason why a failure is expected.
@@ -54,6 +55,7 @@ class TestState:
     armed: tuple[Armed, ...] = ()
     probing: bool = False
     run: Run | None = None
+    set_up: bool = False
     ended: bool = False
     error: BaseException | None = None
     skipped: bool = False
@@ -99,6 +101,10 @@ class TestState:
             self.run.sandbox.finish()
         if not self.probing:
             self.close()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have this done when the test is over."""
+        self._open.callback(callback)
 
     def close(self) -> None:
         """The test is over; its trace file is complete, and the process is as it was."""

@@ -46,13 +46,33 @@ class TestSubject:
 
     def difference_of_clean_runs(self) -> str | None:
         """Run without faults once more. Where that run is not as the first one was, in words; None where it is."""
-        state = self._probe(Schedule())
-        return first_difference(self._baseline or (), _events(state), Place.of(self._item).plain)
+        return self.difference_to(_events(self._probe(Schedule())))
+
+    def difference_to(self, events: Sequence[Event]) -> str | None:
+        """The first difference of another clean run to the baseline, in words; None where there is none."""
+        return first_difference(self._baseline or (), events, Place.of(self._item).plain)
 
     def observe(self, schedule: Schedule) -> Observed:
         """Run once under the schedule, as a probe."""
         state = self._probe(schedule)
         return Observed.of(schedule, self.judge(state), _events(state))
+
+    def adopt(self, baseline: Sequence[Event]) -> None:
+        """The clean run has been elsewhere: this is its trace."""
+        self._baseline = tuple(baseline)
+
+    def warm_up(self) -> bool:
+        """Make all fixtures and undo those of the test itself: the wider ones are there from now on.
+
+        False where the test cannot be set up, or is skipped.
+        """
+        option = self._item.config.option
+        outer, option.setuponly = getattr(option, "setuponly", False), True
+        try:
+            state = self._probe(Schedule())
+        finally:
+            option.setuponly = outer
+        return state.run is not None and state.set_up and not state.fixture_errors
 
     def judge(self, state: TestState) -> Verdict:
         """The verdict on the run that just ended."""
@@ -84,6 +104,24 @@ class TestSubject:
         state.judge, state.conclusion, state.clean_conclusion = self.judge, faulted, clean
         return self._run(nextitem, log=True)
 
+    def conclude_unrun(
+        self, nextitem: pytest.Item | None, told: Callable[[], BaseException | None]
+    ) -> list[pytest.TestReport]:
+        """The last run where the test must not be run here: `told` says what it ends with, in its place."""
+
+        def instead() -> None:
+            __tracebackhide__ = True
+            error = told()
+            if error is not None:
+                raise error
+
+        self._enter(Schedule(), probing=False)
+        vars(self._item)["runtest"] = instead
+        try:
+            return self._run(nextitem, log=True)
+        finally:
+            del vars(self._item)["runtest"]
+
     def _probe(self, schedule: Schedule) -> TestState:
         state = self._enter(schedule, probing=True)
         option = self._item.config.option
@@ -96,6 +134,7 @@ class TestSubject:
         finally:
             option.setupshow = shown
             state.explored_s += time.perf_counter() - began
+        state.set_up = reports[0].passed
         state.fixture_errors += [f"{report.when} failed: {_last_line(report)}" for report in reports if report.failed]
         return state
 

@@ -16,7 +16,7 @@ from _pytest.pathlib import bestrelpath
 from pytest_agent.folder import explores, known_folder
 from pytest_agent.report.fewest import fewest, not_explored
 from pytest_agent.report.matrix import render
-from pytest_agent.report.replay import COMMAND, replay_line, seen_from
+from pytest_agent.report.replay import Begun, replay_line, seen_from
 
 NOTES = pytest.StashKey[list[str]]()
 """Lines to tell at the end, by whoever changed something at the end of the session."""
@@ -108,9 +108,7 @@ def _failure(
     # Never wrapped by hand: they are to be pasted.
     terminal.write_line(f"  trace: {folder}/{failure['trace']}")
     test = seen_from(config.invocation_params.dir, config.rootpath, result["test"])
-    options = config.getoption("inifilename")
-    command = config.stash.get(COMMAND, None)
-    line = replay_line(test, failure["schedule"], seed=result["seed"], options=options, command=command)
+    line = replay_line(test, failure["schedule"], Begun.of(config), ids=failure["ids"])
     terminal.write_line(f"  replay: {line}", bold=True)
 
 

@@ -13,7 +13,7 @@ from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.timeline import timeline
 from pytest_agent.folder import Folder
 from pytest_agent.report.matrix import matrix, render
-from pytest_agent.report.replay import replay_line, seen_from
+from pytest_agent.report.replay import Begun, replay_line, seen_from
 from pytest_agent.trace import AssertionFailed, EventDelivered, ModelRequested, StoreCommitted, ToolReplied
 
 SUITE = """
@@ -248,12 +248,12 @@ def test_what_is_of_this_machine_only_is_taken_out(text: str, expected: str, mon
 
 
 def test_the_temporary_folders_of_a_session_are_taken_out() -> None:
-    place = Place("a.py::b", Path("/srv"), temporary=Path("/srv/tmp/session-3"))
+    place = Place("a.py::b", Path("/srv"), Begun(), temporary=Path("/srv/tmp/session-3"))
     assert place.plain("/srv/tmp/session-3/test_a0/db and /srv/a.py") == "TMP and a.py"
 
 
 def test_replay_lines() -> None:
-    assert replay_line("a.py::test_x[it's]", "f(a=1)@llm#1", seed=3, options="o.ini") == (
+    assert replay_line("a.py::test_x[it's]", "f(a=1)@llm#1", Begun(seed=3, options="o.ini")) == (
         """pytest 'a.py::test_x[it'"'"'s]' --chaos-replay 'f(a=1)@llm#1' --chaos-seed 3 -c o.ini"""
     )
     assert seen_from(Path("/r/deep/er"), Path("/r"), "a/b.py::C::d[x/y]") == "../../a/b.py::C::d[x/y]"
