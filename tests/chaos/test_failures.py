@@ -357,7 +357,7 @@ def test_outcomes_of_pytest_inside_a_chaos_test(project: pytest.Pytester, result
         "reply-slow@tool:refund#1": "survived",
         "reply-lost@tool:refund#1; reply-lost@tool:refund#1/2": "not judged",
     }
-    result.stdout.fnmatch_lines(["*test_skips_under_a_fault: held in 1 of 4 runs, 3 not judged"])
+    result.stdout.fnmatch_lines(["*_under_a_fault: held in 1 of 4 runs (3 of one fault, 1 of two), 3 not judged"])
     assert found["test_exits"]["runs"][0]["verdict"] == "degraded"
     assert found["test_fails"]["failures"][0]["violations"][-1]["text"] == "assertion of the test: paid twice"
 

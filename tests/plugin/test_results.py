@@ -225,7 +225,10 @@ def test_an_interrupt_keeps_what_was_found(project: pytest.Pytester, fresh: Fres
     result.stdout.fnmatch_lines(["*undone"])
     result.stdout.fnmatch_lines(["*! KeyboardInterrupt !*"])
     result.stdout.fnmatch_lines(
-        ["*test_first: held in all 4 runs", "*test_second: held in all 7 runs, and was interr*"]
+        [
+            "*test_first: held in all 4 runs (3 of one fault, 1 of two)",
+            "*test_second: held in all 7 runs, and was interr*",
+        ]
     )
     text = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in text
