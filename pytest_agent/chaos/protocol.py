@@ -10,7 +10,6 @@ import pytest
 
 from pytest_agent.chaos.answers import answer
 from pytest_agent.chaos.confirm import confirm_all
-from pytest_agent.chaos.death_verdict import PROCESS
 from pytest_agent.chaos.explore import Exploration
 from pytest_agent.chaos.known_here import ratchet_of
 from pytest_agent.chaos.mark import ChaosMark
@@ -181,11 +180,10 @@ class _Protocol:
         return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: KnownFailuresDiffer(text)))
 
     def _conclude_broken(self, failures: list[Failure]) -> bool:
-        first = next((failure.verdict for failure in failures if PROCESS not in failure.verdict.ids), None)
+        subject = self._exploration.subject
+        first = next((failure.verdict for failure in failures if subject.can_repeat(failure.verdict)), None)
         if first is None:
-            # Nothing may be run again here: it would take the session with it.
-            broken = self._broken(failures, None)
-            return _passed(self._exploration.subject.conclude(Schedule(), self._nextitem, clean=lambda: broken))
+            return _passed(subject.conclude(Schedule(), self._nextitem, clean=lambda: self._broken(failures, None)))
         # What broke around the test's own function shows there again, in the setup or the teardown of the last run.
         ids = tuple(id_ for id_ in first.ids if id_ != AROUND)
 
@@ -199,8 +197,7 @@ class _Protocol:
             return self._broken(failures, error) if ids else None
 
         self._state.told = self._text(failures)
-        subject, schedule = self._exploration.subject, Schedule.parse(first.schedule)
-        return _passed(subject.conclude(schedule, self._nextitem, faulted=faulted))
+        return _passed(subject.conclude(Schedule.parse(first.schedule), self._nextitem, faulted=faulted))
 
     def _broken(self, failures: list[Failure], error: BaseException | None) -> BaseException:
         """The test's own assertion with its locals where that failed; else what an invariant has to say."""

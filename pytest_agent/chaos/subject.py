@@ -15,6 +15,7 @@ from types import MethodType
 import pytest
 from _pytest.runner import runtestprotocol
 
+from pytest_agent.chaos.death_verdict import PROCESS
 from pytest_agent.chaos.result import Place
 from pytest_agent.chaos.search.observed import Observed
 from pytest_agent.chaos.search.same import first_difference
@@ -86,6 +87,10 @@ class TestSubject:
             errors=state.fixture_errors,
             skipped=state.skipped,
         )
+
+    def can_repeat(self, verdict: Verdict) -> bool:
+        """Whether a run with this verdict may be made again. One that ends its process would take the session along."""
+        return PROCESS not in verdict.ids
 
     def conclude(
         self,

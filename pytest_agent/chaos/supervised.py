@@ -80,6 +80,11 @@ class Supervised:
             raise RuntimeError(f"{schedule}: the process gave no observation")
         return observed
 
+    def can_repeat(self, verdict: Verdict) -> bool:
+        """It may: here a process that does not survive it is one that may die."""
+        del verdict
+        return True
+
     def conclude(
         self,
         schedule: Schedule,

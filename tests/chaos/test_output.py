@@ -121,6 +121,8 @@ def test_what_a_failure_was_shrunk_from_and_how_many_faults_the_runs_had(project
         "shrunk_from": 3,
         "fewest": ["reply-lost at tool:refund#1"],
         "violations": [],
+        "ids": ["I1"],
+        "confirmed": None,
         "titles": [],
         "correct": [],
         "incident": [],

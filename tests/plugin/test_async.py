@@ -141,7 +141,7 @@ def test_coroutines_without_our_fixtures_are_left_alone(project: pytest.Pytester
         """
     )
     # With the plugin as without it: pytest refuses the one, pytest-asyncio runs the other.
-    for options in ([], ["-p", "no:pytest_agent"]):
+    for options in ([], ["-p", "no:pytest_agent", "-o", "addopts=-p no:cacheprovider -p no:randomly"]):
         result = project.runpytest(*options)
         result.assert_outcomes(failed=1, passed=1)
         result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])

@@ -77,12 +77,17 @@ def test_what_a_run_showed_goes_to_json_and_back() -> None:
     assert [Observed.from_dict(run.to_dict()) for run in (struck, clean)] == [struck, clean]
     assert [(str(seen.site), seen.after_fault) for seen in struck.sites] == [
         ("tool:refund#1", False),
+        ("process@tool:refund#1", False),
         ("tool:refund#1/2", True),
+        ("process@tool:refund#1/2", True),
     ]
 
 
 def test_the_repeated_attempts_of_a_clean_run_are_no_sites() -> None:
-    assert [str(seen.site) for seen in observed("", called(), called("/2")).sites] == ["tool:refund#1"]
+    assert [str(seen.site) for seen in observed("", called(), called("/2")).sites] == [
+        "tool:refund#1",
+        "process@tool:refund#1",
+    ]
 
 
 @pytest.mark.parametrize(
