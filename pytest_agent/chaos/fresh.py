@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_agent.chaos.mark import usable_mark
 from pytest_agent.chaos.state import test_id
-from pytest_agent.report.replay import seen_from
+from pytest_agent.report.replay import Begun, seen_from
 
 _NOT_INHERITED = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST")
 
@@ -41,6 +42,8 @@ class FreshProcess:
         config = item.config
         folder = config.invocation_params.dir
         words = [seen_from(folder, config.rootpath, test_id(item)), *_same_setting(config)]
+        if config.getoption("chaos_supervised") or usable_mark(item).supervised:
+            words += Begun.of(config).supervision
         known = ("cacheprovider", "junitxml", "logging", "pytest_cov", "xdist")
         return cls(folder, tuple(words), frozenset(name for name in known if config.pluginmanager.hasplugin(name)))
 

@@ -114,6 +114,15 @@ def test_two_sessions_give_the_same_bytes_with_workers_and_without(project: pyte
     assert found[0] == found[1]
 
 
+def test_what_is_found_is_confirmed_in_a_fresh_process_that_is_supervised_too(
+    project: pytest.Pytester, results: Results
+) -> None:
+    project.makepyfile(test_it=AGENTS)
+    project.runpytest(*OPTIONS, "--chaos-confirm", "1", "-k", "eats or in_a_thread")
+    confirmed = [failure["confirmed"] for result in results().values() for failure in result["failures"]]
+    assert [(one["failed"], one["of"]) for one in confirmed] == [(1, 1)] * 2
+
+
 def test_results_are_those_of_runs_in_the_same_process(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="""
