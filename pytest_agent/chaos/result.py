@@ -103,7 +103,7 @@ def failures_of(place: Place, failures: Sequence[Failure], catalogue: Catalogue)
 def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, Any]:
     verdict = failure.verdict
     faults = Schedule.parse(verdict.schedule).faults
-    entries = [catalogue[fault].entry for fault in verdict.faults]
+    named = [catalogue[fault] for fault in dict.fromkeys(verdict.faults)]
     return {
         "schedule": verdict.schedule,
         "fewest": [f"{fault.name} at {fault.site}" for fault in faults],
@@ -111,9 +111,9 @@ def _entry(place: Place, failure: Failure, catalogue: Catalogue) -> dict[str, An
         "shrunk_from": len(Schedule.parse(failure.found_as).faults),
         "ids": list(verdict.ids),
         "violations": [{"text": str(item), "evidence": list(item.evidence)} for item in verdict.violations],
-        "titles": [catalogue[fault].title for fault in verdict.faults],
-        "correct": [entry.correct.strip() for entry in entries],
-        "incident": [entry.evidence[0] for entry in entries],
+        "titles": [fault.title for fault in named],
+        "correct": [fault.entry.correct.strip() for fault in named],
+        "incident": [fault.entry.evidence[0] for fault in named],
         "timeline": timeline(verdict.events, place.plain),
         "replay": replay_line(place.nodeid, verdict.schedule, place.begun.anywhere(), ids=verdict.ids),
         "also_at": list(failure.also_at),

@@ -32,7 +32,7 @@ def test_a_python_block_runs_as_it_stands(pytester, code, options):
     result = pytester.runpytest_subprocess("-p", "no:asyncio", "-Werror", *options)
     outcomes = result.parseoutcomes()
     assert outcomes.get("passed", 0) >= 1, result.stdout.str()
-    assert set(outcomes) == {"passed"}, result.stdout.str()
+    assert set(outcomes) <= {"passed", "xfailed"}, result.stdout.str()
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
