@@ -17,7 +17,7 @@ from pytest_agent.clock._threads import (
     is_waiting_for_a_thread,
     place,
 )
-from pytest_agent.clock._waiters import SleepingThread, Waiter
+from pytest_agent.clock._waiters import JoiningThread, SleepingThread, Waiter
 
 Cause = tuple[str, str]
 
@@ -75,6 +75,10 @@ class Program:
                     what = f"the thread of the test, at {place(frames.get(ident))}"
                     edit = "wait with a threading.Event, a queue, a future or join() there"
                     return Obstacle(Kind.THREAD, ((what, edit),), polled=True)
+        for waiter in self.waiters.values():
+            if isinstance(waiter, JoiningThread) and self._is_ending(waiter.thread):
+                what = f"the end of the thread {waiter.thread.name!r}"
+                return Obstacle(Kind.THREAD, ((what, "shut its pool down before it is joined"),))
         unknown = self._unknown_threads(with_job)
         if unknown:
             return Obstacle(Kind.UNKNOWN, unknown, polled=True)
@@ -83,6 +87,12 @@ class Program:
             # A peer that comes to rest tells nobody, and that it was at work is nobody's fault.
             return Obstacle(Kind.DESCRIPTOR, open_, polled=peer_at_work)
         return NO_OBSTACLE
+
+    def is_outside(self, ident: int | None) -> bool:
+        """Whether a thread is none of the program's: it was there before the clock and runs no job, or is ignored."""
+        if ident is None or ident == self.home or ident in self.jobs.idents():
+            return False
+        return self.threads.is_outside(ident)
 
     def _is_held(self, ident: int | None, frames: Frames) -> bool:
         return ident is not None and is_held_by_a_lock(frames.get(ident), self._is_ending)
