@@ -42,7 +42,7 @@ def keeps_real_time(module_name: str) -> bool:
 
 def keeps_originals(module_name: str) -> bool:
     """Whether no stand-in may be put into a module of this name: into ours neither."""
-    return keeps_real_time(module_name) or f"{module_name}.".startswith(f"{_OWN_PACKAGE}.")
+    return keeps_real_time(module_name) or _is_the_clock(module_name)
 
 
 def is_of_the_run(module_name: str) -> bool:
@@ -61,7 +61,7 @@ def follows(clock: Clock, frame: FrameType | None) -> bool:
         return False
     while frame is not None:
         module = module_of(frame)
-        if not waits_for_others(module):
+        if not waits_for_others(module) and not _is_the_clock(module):
             return not _gives_real_time_outs(module)
         frame = frame.f_back
     # Nothing but `threading` all the way down: a timer, or a thread whose target is the method of an event.
@@ -73,6 +73,10 @@ def module_of(frame: FrameType) -> str:
     """The name of the module whose code the frame runs, "" where it has none."""
     name = frame.f_globals.get("__name__", "")
     return name if isinstance(name, str) else ""
+
+
+def _is_the_clock(module_name: str) -> bool:
+    return f"{module_name}.".startswith(f"{_OWN_PACKAGE}.")
 
 
 def _gives_real_time_outs(module_name: str) -> bool:
