@@ -18,8 +18,7 @@ from pytest_agent.clock._threads import (
     place,
 )
 from pytest_agent.clock._waiters import JoiningThread, SleepingThread, Waiter
-
-Cause = tuple[str, str]
+from pytest_agent.clock._waits import Cause
 
 
 class Kind(enum.Enum):
@@ -37,7 +36,7 @@ class Obstacle:
     """One look at the program."""
 
     kind: Kind
-    causes: tuple[Cause, ...] = ()  # (what, the edit to make)
+    causes: tuple[Cause, ...] = ()
     polled: bool = False  # whether it can go away without anybody telling
 
 
@@ -72,13 +71,14 @@ class Program:
             if ident not in self.waiters and ident not in with_job:
                 frames = frames or current_frames()
                 if not self._is_held(ident, frames):
-                    what = f"the thread of the test, at {place(frames.get(ident))}"
                     edit = "wait with a threading.Event, a queue, a future or join() there"
-                    return Obstacle(Kind.THREAD, ((what, edit),), polled=True)
+                    cause = Cause("the thread of the test", edit, place(frames.get(ident)))
+                    return Obstacle(Kind.THREAD, (cause,), polled=True)
         for waiter in self.waiters.values():
             if isinstance(waiter, JoiningThread) and self._is_ending(waiter.thread):
                 what = f"the end of the thread {waiter.thread.name!r}"
-                return Obstacle(Kind.THREAD, ((what, "shut its pool down before it is joined"),))
+                where = place(current_frames().get(waiter.ident))
+                return Obstacle(Kind.THREAD, (Cause(what, "shut its pool down before it is joined", where),))
         unknown = self._unknown_threads(with_job)
         if unknown:
             return Obstacle(Kind.UNKNOWN, unknown, polled=True)
@@ -114,7 +114,8 @@ class Program:
             frames = frames or current_frames()
             if ident is None or not is_waiting_for_a_thread(frames.get(ident), self._is_ending):
                 edit = f"clock.ignore_thread({thread.name!r})"
-                causes.append((f"the thread {thread.name!r}", edit))
+                where = "" if ident is None else place(frames.get(ident))
+                causes.append(Cause(f"the thread {thread.name!r}", edit, where))
         return tuple(causes)
 
     def _open_descriptors(self) -> tuple[tuple[Cause, ...], bool]:
@@ -128,7 +129,7 @@ class Program:
                 peer = descriptor.name.partition(" (fd ")[0]
                 at_rest = self.known_peers.get(peer)
                 if at_rest is None:
-                    causes.append((f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
+                    causes.append(Cause(f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
                 elif not at_rest(local_port(descriptor.fd)) or is_readable(descriptor.fd):
                     # Asked in this order: what it has just sent is readable by now.
                     at_work = True

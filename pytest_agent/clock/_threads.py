@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -12,6 +13,8 @@ from weakref import WeakSet
 from pytest_agent.clock._callers import keeps_real_time
 
 Frames = dict[int, FrameType]
+_STANDARD = sysconfig.get_path("stdlib")
+_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))  # in the other one, or anywhere else
 _JOINS = frozenset({"join", "_wait_for_tstate_lock"})  # the latter up to Python 3.12
 
 
@@ -121,8 +124,16 @@ def is_waiting_for_a_thread(frame: FrameType | None, is_ending: Callable[[thread
 
 
 def place(frame: FrameType | None) -> str:
-    """`file:line` of a frame, for a message."""
-    return "no frame" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    """`file:line` of a frame, for a message: of who called the standard library where that is in it."""
+    outer = frame
+    while outer is not None and _is_standard(outer.f_code.co_filename):
+        outer = outer.f_back
+    shown = outer or frame
+    return "no frame" if shown is None else f"{shown.f_code.co_filename}:{shown.f_lineno}"
+
+
+def _is_standard(filename: str) -> bool:
+    return filename.startswith(("<frozen", _STANDARD)) and not filename.startswith(_INSTALLED)
 
 
 def _is_of_the_harness(frame: FrameType | None) -> bool:
