@@ -211,8 +211,10 @@ def test_a_time_out_ends_at_its_virtual_second(installed: Clock, make: Make, pla
     way = make()
     assert not place(lambda: way.wait(HOUR_S))
     assert installed.elapsed_s == pytest.approx(HOUR_S, abs=1)
-    way.wake() if not isinstance(way, ABarrier) else None
-    assert installed.waits == []
+    if isinstance(way, AThread):
+        way.wake()
+    # On a busy machine a thread that is about to run is waited for.
+    assert all(wait.seconds < 0.5 for wait in installed.waits)
     assert really_took() < 5
 
 
