@@ -41,10 +41,11 @@ class Clock:
     still for the first `still_s` real seconds, so that a short job costs no virtual time and two runs agree to the
     last digit, and runs at real pace after that.
 
-    These stay real: `Event.wait(timeout)`, `queue.get(timeout=)`, `Future.result(timeout)`, everything else
-    that waits with a lock or in `select`, `time.clock_gettime(CLOCK_MONOTONIC)`, functions of `time` kept as
-    default arguments or in closures, and `time.sleep` of a thread that was there before the clock and runs no
-    counted job. A loop that reads the time until a deadline without ever sleeping does not end: time stands still.
+    Time-outs of `threading`, `queue` and `concurrent.futures` are virtual too. These stay real: those of
+    `lock.acquire` and `SimpleQueue.get`, what waits in `select`, `time.clock_gettime(CLOCK_MONOTONIC)`, functions of
+    `time` kept as default arguments or in closures, and `time.sleep` and every time-out in a thread that was there
+    before the clock and runs no counted job. A loop that reads the time until a deadline without ever sleeping does
+    not end: time stands still.
     """
 
     def __init__(self, *, epoch_s: float = 1_767_225_600.0, monotonic_s: float = 1_000.0, still_s: float = 1.0) -> None:
@@ -56,7 +57,7 @@ class Clock:
         self._wall = Wall()
         self._installed_at = ""
         # For the loop and the pools, not for test authors.
-        self.inside = Inside(self._engine, self._program, catch_up)
+        self.inside = Inside(self._engine, self._program, self.monotonic, catch_up)
 
     def __repr__(self) -> str:
         where = f", installed at {self._installed_at}" if self._installed_at else ""
@@ -104,9 +105,7 @@ class Clock:
         elif seconds == 0 or self._sleeps_really():
             _real.sleep(seconds)
         else:
-            now = self.monotonic()
-            # However short: a loop that sleeps for the rest of a deadline must come to its end.
-            self.inside.sleep_until(max(now + seconds, math.nextafter(now, math.inf)))
+            self.inside.sleep(seconds)
 
     def busy(self, what: str) -> AbstractContextManager[None]:
         """Count real work in flight for the duration of the block: time runs at real pace, never jumps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ from pytest_agent.clock._waiters import IdleLoop, SleepingThread, Waiter
 class Inside:
     """What waits and what works, told to the engine."""
 
-    def __init__(self, engine: Engine, program: Program, catch_up: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, program: Program, now: Callable[[], float], catch_up: Callable[[], None]
+    ) -> None:
         self.catch_up = catch_up  # replaces what was imported since the clock was installed
         self._engine = engine
         self._program = program
+        self._now = now
         self._lock = engine.lock
         self.choose: Choose | None = None
 
@@ -49,15 +53,37 @@ class Inside:
         with self._lock:
             self._engine.leave(waiter)
 
-    def sleep_until(self, deadline_s: float) -> None:
-        """Block this thread until the virtual time `deadline_s`, or until the clock goes away."""
-        waiter = SleepingThread(deadline_s)
+    def deadline(self, seconds: float) -> float:
+        """The virtual time in so many seconds.
+
+        However few: a loop that waits for the rest of a time-out must come to its end.
+        """
+        now = self._now()
+        return max(now + seconds, math.nextafter(now, math.inf))
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread for so many virtual seconds, or until the clock goes away."""
+        waiter = SleepingThread(self.deadline(seconds))
         with self.waiting(waiter):
-            while True:
-                pause = self.decide(waiter)
-                if waiter.woken:
-                    return
-                waiter.pause(pause)
+            self.rest(waiter, lambda: False)
+
+    def rest(self, waiter: SleepingThread, over: Callable[[], bool]) -> None:
+        """Block this thread, which is `waiting`, until its deadline, until `over`, or until the clock goes away."""
+        while not over():
+            pause = self.decide(waiter)
+            if waiter.woken:
+                return
+            waiter.pause(pause)
+
+    def in_real_time(self) -> bool:
+        """Whether this thread is none of the program's: it was there before the clock, or is declared idle."""
+        with self._lock:
+            return self._program.is_outside(threading.get_ident())
+
+    def is_outside(self, thread: threading.Thread) -> bool:
+        """Whether another thread is none of the program's."""
+        with self._lock:
+            return self._program.is_outside(thread.ident)
 
     def loop_runs(self, ident: int) -> None:
         """Thread `ident` runs a virtual loop: it works whenever its loop does not wait."""

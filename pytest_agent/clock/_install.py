@@ -13,6 +13,7 @@ from pytest_agent.clock._loop import new_event_loop
 from pytest_agent.clock._modules import Replacements
 from pytest_agent.clock._pools import anyio_stand_in, real_submit, submit
 from pytest_agent.clock._stand_ins import STAND_INS
+from pytest_agent.clock._time_outs import METHODS
 
 
 class _Process:
@@ -32,6 +33,10 @@ class _Process:
         self.catch_up(put_in=False)
         self._modules.put_in(again=self._are_in)
         self._are_in = True
+        for owner, name, original, stand_in in METHODS:
+            # As in modules: an author's own monkeypatch is left alone.
+            if getattr(owner, name) is original:
+                setattr(owner, name, stand_in)
         ThreadPoolExecutor.submit = submit  # type: ignore[method-assign,assignment]
         if sys.version_info < (3, 14):
             # `asyncio.get_event_loop()` makes a loop by itself in the main thread, through the policy.
@@ -45,6 +50,9 @@ class _Process:
             return
         self._are_in = False
         self._modules.take_out()
+        for owner, name, original, stand_in in METHODS:
+            if getattr(owner, name) is stand_in:
+                setattr(owner, name, original)
         ThreadPoolExecutor.submit = real_submit  # type: ignore[method-assign]
         while self._policies:
             vars(self._policies.pop()).pop("new_event_loop", None)

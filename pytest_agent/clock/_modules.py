@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from pytest_agent.clock._stand_ins import keeps_originals
+from pytest_agent.clock._callers import keeps_originals
 
 _Function = Callable[..., Any]
 _Place = tuple[dict[str, Any], str, _Function, _Function]

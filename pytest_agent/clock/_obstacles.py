@@ -17,9 +17,8 @@ from pytest_agent.clock._threads import (
     is_waiting_for_a_thread,
     place,
 )
-from pytest_agent.clock._waiters import SleepingThread, Waiter
-
-Cause = tuple[str, str]
+from pytest_agent.clock._waiters import JoiningThread, SleepingThread, Waiter
+from pytest_agent.clock._waits import Cause
 
 
 class Kind(enum.Enum):
@@ -37,7 +36,7 @@ class Obstacle:
     """One look at the program."""
 
     kind: Kind
-    causes: tuple[Cause, ...] = ()  # (what, the edit to make)
+    causes: tuple[Cause, ...] = ()
     polled: bool = False  # whether it can go away without anybody telling
 
 
@@ -72,9 +71,14 @@ class Program:
             if ident not in self.waiters and ident not in with_job:
                 frames = frames or current_frames()
                 if not self._is_held(ident, frames):
-                    what = f"the thread of the test, at {place(frames.get(ident))}"
                     edit = "wait with a threading.Event, a queue, a future or join() there"
-                    return Obstacle(Kind.THREAD, ((what, edit),), polled=True)
+                    cause = Cause("the thread of the test", edit, place(frames.get(ident)))
+                    return Obstacle(Kind.THREAD, (cause,), polled=True)
+        for waiter in self.waiters.values():
+            if isinstance(waiter, JoiningThread) and self._is_ending(waiter.thread):
+                what = f"the end of the thread {waiter.thread.name!r}"
+                where = place(current_frames().get(waiter.ident))
+                return Obstacle(Kind.THREAD, (Cause(what, "shut its pool down before it is joined", where),))
         unknown = self._unknown_threads(with_job)
         if unknown:
             return Obstacle(Kind.UNKNOWN, unknown, polled=True)
@@ -83,6 +87,12 @@ class Program:
             # A peer that comes to rest tells nobody, and that it was at work is nobody's fault.
             return Obstacle(Kind.DESCRIPTOR, open_, polled=peer_at_work)
         return NO_OBSTACLE
+
+    def is_outside(self, ident: int | None) -> bool:
+        """Whether a thread is none of the program's: it was there before the clock and runs no job, or is ignored."""
+        if ident is None or ident == self.home or ident in self.jobs.idents():
+            return False
+        return self.threads.is_outside(ident)
 
     def _is_held(self, ident: int | None, frames: Frames) -> bool:
         return ident is not None and is_held_by_a_lock(frames.get(ident), self._is_ending)
@@ -104,7 +114,8 @@ class Program:
             frames = frames or current_frames()
             if ident is None or not is_waiting_for_a_thread(frames.get(ident), self._is_ending):
                 edit = f"clock.ignore_thread({thread.name!r})"
-                causes.append((f"the thread {thread.name!r}", edit))
+                where = "" if ident is None else place(frames.get(ident))
+                causes.append(Cause(f"the thread {thread.name!r}", edit, where))
         return tuple(causes)
 
     def _open_descriptors(self) -> tuple[tuple[Cause, ...], bool]:
@@ -118,7 +129,7 @@ class Program:
                 peer = descriptor.name.partition(" (fd ")[0]
                 at_rest = self.known_peers.get(peer)
                 if at_rest is None:
-                    causes.append((f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
+                    causes.append(Cause(f"the {descriptor.name}", f"clock.ignore_socket({peer!r})"))
                 elif not at_rest(local_port(descriptor.fd)) or is_readable(descriptor.fd):
                     # Asked in this order: what it has just sent is readable by now.
                     at_work = True

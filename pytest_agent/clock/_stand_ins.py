@@ -12,51 +12,23 @@ from typing import Any
 
 from pytest_agent.clock import _real
 from pytest_agent.clock._active import active
-
-# The test run itself, and those who poll other processes: nothing of theirs is the program under test.
-_THE_RUN = frozenset(
-    {
-        *("_pytest", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "time_machine", "xdist"),
-        *("pytest_asyncio", "pytest_cov", "pytest_randomly", "pytest_rerunfailures", "pytest_timeout"),
-        *("multiprocessing", "socketserver", "subprocess"),
-    }
-)
-# These really wait, with locks and select: with virtual time their time-outs would never end. They do not
-# sleep themselves, but they call the functions of others: `Thread(target=time.sleep)` must sleep virtually.
-_WHO_WAIT_REALLY = frozenset({"asyncio", "concurrent", "queue", "selectors", "socket", "threading"})
-_OWN_PACKAGE = __name__.rpartition(".")[0]
-_verdicts: dict[str, bool] = {}
-
-
-def keeps_real_time(module_name: str) -> bool:
-    """Whether a module of this name reads real time even while a clock is installed.
-
-    They are told apart by who calls, so it does not matter whether they look up `time.monotonic` at each call
-    or kept it at import, nor when they were imported.
-    """
-    verdict = _verdicts.get(module_name)
-    if verdict is None:
-        top = module_name.partition(".")[0]
-        verdict = _verdicts[module_name] = top in _THE_RUN or top in _WHO_WAIT_REALLY
-    return verdict
-
-
-def keeps_originals(module_name: str) -> bool:
-    """Whether no stand-in may be put into a module of this name: into ours neither."""
-    return keeps_real_time(module_name) or f"{module_name}.".startswith(f"{_OWN_PACKAGE}.")
+from pytest_agent.clock._callers import follows, is_of_the_run, keeps_real_time, module_of, waits_for_others
+from pytest_agent.clock._reading import Reading
 
 
 def _caller() -> str:
-    name = sys._getframe(2).f_globals.get("__name__", "")
-    return name if isinstance(name, str) else ""
+    return module_of(sys._getframe(2))
 
 
 def monotonic() -> float:
     """`time.monotonic`, virtual while a clock is installed."""
     clock = active()
-    if clock is None or keeps_real_time(_caller()):
+    if clock is None or keeps_real_time(caller := _caller()):
         return _real.monotonic()
-    return clock.monotonic()
+    if not waits_for_others(caller):
+        return clock.monotonic()
+    now_s = _real.monotonic()
+    return Reading.of(clock, clock.monotonic(), now_s) if follows(clock, sys._getframe(1)) else now_s
 
 
 def monotonic_ns() -> int:
@@ -86,7 +58,7 @@ def perf_counter_ns() -> int:
 def sleep(seconds: float, /) -> None:
     """`time.sleep`, virtual while a clock is installed."""
     clock = active()
-    if clock is None or _caller().partition(".")[0] in _THE_RUN:
+    if clock is None or is_of_the_run(_caller()):
         _real.sleep(seconds)
     else:
         clock.sleep(seconds)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
 from weakref import WeakSet
 
-from pytest_agent.clock._stand_ins import keeps_real_time
+from pytest_agent.clock._callers import keeps_real_time
 
 Frames = dict[int, FrameType]
+_STANDARD = sysconfig.get_path("stdlib")
+_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))  # in the other one, or anywhere else
 _JOINS = frozenset({"join", "_wait_for_tstate_lock"})  # the latter up to Python 3.12
 
 
@@ -49,6 +52,16 @@ class ThreadRegister:
         """Whether the thread belongs to a pool."""
         return thread in self._workers
 
+    def is_outside(self, ident: int) -> bool:
+        """Whether the thread was there before the clock, or is declared idle."""
+        if ident not in self._foreign_idents and not self._ignored:
+            return False
+        thread = next((thread for thread in threading.enumerate() if thread.ident == ident), None)
+        return thread is not None and (thread in self._foreign or self._is_ignored(thread))
+
+    def _is_ignored(self, thread: threading.Thread) -> bool:
+        return any(fnmatch.fnmatchcase(thread.name, pattern) for pattern in self._ignored)
+
     def ignore(self, pattern: str) -> None:
         """Never wait for threads whose name matches `pattern` (as a file name would: `*`, `?`)."""
         self._ignored.append(pattern)
@@ -58,9 +71,7 @@ class ThreadRegister:
         return [
             thread
             for thread in threading.enumerate()
-            if thread not in self._foreign
-            and thread not in self._workers
-            and not any(fnmatch.fnmatchcase(thread.name, pattern) for pattern in self._ignored)
+            if thread not in self._foreign and thread not in self._workers and not self._is_ignored(thread)
         ]
 
     def strangers(self, home: int) -> bool:
@@ -83,7 +94,7 @@ def is_held_by_a_lock(frame: FrameType | None, is_ending: Callable[[threading.Th
 
     Exact as soon as it is true: one that was notified is not held any more, even before it runs again. Only what
     `threading` shows is seen; a bare `lock.acquire()` looks like work. A thread without a frame is gone.
-    Who joins a thread that `is_ending` is about to go on.
+    Who joins a thread that `is_ending` is about to go on. So is who only has a look: `is_alive`, a time-out of 0.
     """
     if frame is None:
         return True
@@ -93,9 +104,11 @@ def is_held_by_a_lock(frame: FrameType | None, is_ending: Callable[[threading.Th
     owner = local.get("self")
     if frame.f_code.co_name == "wait" and isinstance(owner, threading.Condition):
         # The lock of the waiter does not tell: it is taken again before the notified thread runs.
-        return local.get("waiter") in getattr(owner, "_waiters", ())
+        timeout = local.get("timeout")
+        return (timeout is None or timeout > 0) and local.get("waiter") in getattr(owner, "_waiters", ())
     if frame.f_code.co_name in _JOINS and isinstance(owner, threading.Thread):
-        return owner in threading.enumerate() and not is_ending(owner)
+        looks = local.get("timeout") == 0 or not local.get("block", True)
+        return not looks and owner in threading.enumerate() and not is_ending(owner)
     return False
 
 
@@ -111,8 +124,16 @@ def is_waiting_for_a_thread(frame: FrameType | None, is_ending: Callable[[thread
 
 
 def place(frame: FrameType | None) -> str:
-    """`file:line` of a frame, for a message."""
-    return "no frame" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    """`file:line` of a frame, for a message: of who called the standard library where that is in it."""
+    outer = frame
+    while outer is not None and _is_standard(outer.f_code.co_filename):
+        outer = outer.f_back
+    shown = outer or frame
+    return "no frame" if shown is None else f"{shown.f_code.co_filename}:{shown.f_lineno}"
+
+
+def _is_standard(filename: str) -> bool:
+    return filename.startswith(("<frozen", _STANDARD)) and not filename.startswith(_INSTALLED)
 
 
 def _is_of_the_harness(frame: FrameType | None) -> bool:

@@ -1,10 +1,11 @@
-"""Who waits for a virtual time: a thread that sleeps, or an event loop with nothing to run."""
+"""Who waits for a virtual time: a thread that sleeps or waits for another, or an event loop with nothing to run."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 
 from pytest_agent.clock._descriptors import Descriptor
 
@@ -32,19 +33,29 @@ class SleepingThread(Waiter):
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(deadline_s)
-        self._event = threading.Event()
+        self._asleep = threading.Lock()  # not an event: a wait for one may be what this serves
+        self._asleep.acquire()
 
     def wake(self) -> None:
-        self._event.set()
+        with suppress(RuntimeError):  # it was awake already
+            self._asleep.release()
 
     def pause(self, seconds: float | None) -> None:
         """Really wait, at most `seconds`, until woken."""
-        self._event.wait(seconds)
-        self._event.clear()
+        self._asleep.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
 class WaitingThread(SleepingThread):
     """A thread that waits for another one; its deadline may be infinite."""
+
+
+class JoiningThread(SleepingThread):
+    """A thread that waits for the end of `thread`."""
+
+    def __init__(self, deadline_s: float, thread: threading.Thread) -> None:
+        super().__init__(deadline_s)
+        self.thread = thread
+        self.ended = False
 
 
 class IdleLoop(Waiter):

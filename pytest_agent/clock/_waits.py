@@ -13,8 +13,20 @@ class VirtualClockWarning(UserWarning):
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """`what` may have been at work, `where` (`file:line`) if that is known; `edit` is what to do about it."""
+
+    what: str
+    edit: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RealWait:
-    """`seconds` of real time were waited because of `what`; `edit` is what a test author can do about it."""
+    """`seconds` of real time were waited because of `what`; `edit` is what a test author can do about it.
+
+    A thread is named with the place at which it was for the longest time.
+    """
 
     what: str
     seconds: float
@@ -25,17 +37,21 @@ class WaitLedger:
     """Adds up real waiting by its cause."""
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[str, str], float] = {}
+        self._seconds: dict[tuple[str, str], dict[str, float]] = {}  # by where
         self._warned = False
 
-    def add(self, causes: tuple[tuple[str, str], ...], seconds: float) -> None:
-        """Record that `seconds` were waited because of each of `causes`, pairs of (what, edit)."""
+    def add(self, causes: tuple[Cause, ...], seconds: float) -> None:
+        """Record that `seconds` were waited because of each of `causes`."""
         for cause in causes:
-            self._seconds[cause] = self._seconds.get(cause, 0.0) + seconds
+            places = self._seconds.setdefault((cause.what, cause.edit), {})
+            places[cause.where] = places.get(cause.where, 0.0) + seconds
 
     def waits(self) -> list[RealWait]:
         """Every cause, the longest wait first."""
-        found = [RealWait(what, seconds, edit) for (what, edit), seconds in self._seconds.items()]
+        found = []
+        for (what, edit), places in self._seconds.items():
+            where = max(places, key=lambda place: (places[place], place))
+            found.append(RealWait(f"{what}, at {where}" if where else what, sum(places.values()), edit))
         return sorted(found, key=lambda wait: (-wait.seconds, wait.what))
 
     def message_once(self) -> str | None:

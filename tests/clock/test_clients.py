@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import anthropic
+import httpx
 import httpx2
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 from pytest_agent.clock import Clock
 
@@ -83,3 +86,27 @@ def test_anthropic_backs_off_in_no_time(installed: Clock, really_took: Real) -> 
     assert asked_at == pytest.approx([0, 45, 90], abs=3)
     assert installed.waits == []
     assert really_took() < 10
+
+
+def test_google_genai_backs_off_in_no_time(installed: Clock, really_took: Real) -> None:
+    asked_at: list[float] = []
+
+    def provider(request: httpx.Request) -> httpx.Response:
+        asked_at.append(installed.elapsed_s)
+        if len(asked_at) <= 2:
+            return httpx.Response(503, json={"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}})
+        part = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
+        return httpx.Response(200, json=part)
+
+    retries = types.HttpRetryOptions(attempts=3, initial_delay=40.0, exp_base=2.0, jitter=0.5, max_delay=100.0)
+    options = types.HttpOptions(
+        base_url="http://model.test",
+        retry_options=retries,
+        httpx_client=httpx.Client(transport=httpx.MockTransport(provider)),
+    )
+    with genai.Client(api_key="k", http_options=options) as client:
+        answer = client.models.generate_content(model="m", contents="hi")
+    assert answer.text == "hello"
+    assert asked_at == pytest.approx([0, 40, 120], abs=3)
+    assert installed.waits == []
+    assert really_took() < 20

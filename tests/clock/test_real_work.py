@@ -265,6 +265,22 @@ def test_joining_a_pool_that_ends_does_not_let_a_sleeper_jump(installed: Clock) 
     thread.join()
 
 
+def test_a_job_that_looks_whether_a_thread_is_alive_is_at_work(installed: Clock) -> None:
+    thread = threading.Thread(target=time.sleep, args=(3600,))
+    thread.start()
+    until = _real.perf_counter() + WORK_S
+
+    def looks() -> None:
+        while _real.perf_counter() < until:
+            assert thread.is_alive()
+            threading.Event().wait(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(looks).result()
+    assert installed.elapsed_s < 60
+    thread.join()
+
+
 def test_a_sync_program_waits_for_workers_that_sleep(installed: Clock, really_took: Real) -> None:
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(time.sleep, 3600) for _ in range(4)]

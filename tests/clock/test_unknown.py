@@ -33,7 +33,8 @@ def test_an_unknown_thread_is_waited_for_and_named(really_took: Real) -> None:
     thread.start()
     asyncio.run(asyncio.sleep(NAP_S))
     assert really_took() >= NAP_S
-    assert [wait.what for wait in clock.waits] == ["the thread 'ticker'"]
+    (wait,) = clock.waits
+    assert wait.what.startswith("the thread 'ticker', at ")
     release.set()
     thread.join()
     with pytest.warns(VirtualClockWarning, match=r"0\.\d\d s for the thread 'ticker'") as caught:
@@ -42,6 +43,40 @@ def test_an_unknown_thread_is_waited_for_and_named(really_took: Real) -> None:
     # When it has been said once, it is not said again
     clock.install()
     clock.uninstall()
+
+
+@pytest.mark.filterwarnings("ignore::pytest_agent.clock.VirtualClockWarning")
+def test_a_thread_in_a_lock_is_named_with_its_place(installed: Clock) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+
+    def waits() -> None:
+        lock.acquire(timeout=60)  # the place
+
+    thread = threading.Thread(target=waits, name="locked")
+    thread.start()
+    time.sleep(NAP_S)
+    lock.release()
+    thread.join()
+    line = waits.__code__.co_firstlineno + 1
+    assert [wait.what for wait in installed.waits] == [f"the thread 'locked', at {__file__}:{line}"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest_agent.clock.VirtualClockWarning")
+def test_a_thread_that_moves_about_is_named_once(installed: Clock) -> None:
+    def works() -> None:
+        until = _real.perf_counter() + NAP_S
+        while _real.perf_counter() < until:
+            _real.sleep(0.01)
+            _real.sleep(0.02)
+
+    thread = threading.Thread(target=works, name="busy")
+    thread.start()
+    time.sleep(NAP_S)
+    thread.join()
+    (wait,) = installed.waits
+    assert wait.what.startswith(f"the thread 'busy', at {__file__}:")
+    assert wait.seconds > 0.1
 
 
 @pytest.mark.parametrize("pattern", ["ticker", "tick*"])
@@ -97,7 +132,7 @@ def test_a_thread_of_the_first_phase_still_counts_in_the_second() -> None:
         thread.start()
     with clock.installed():
         time.sleep(0.05)
-    assert [wait.what for wait in clock.waits] == ["the thread 'of the fixture'"]
+    assert [wait.what.partition(",")[0] for wait in clock.waits] == ["the thread 'of the fixture'"]
     release.set()
     thread.join()
 
