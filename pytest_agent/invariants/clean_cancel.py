@@ -19,8 +19,8 @@ def clean_cancel(evidence: Evidence) -> list[Violation] | None:
     New is an effect whose tool was called after the cancel had reached the agent; a user's request may come while one
     step is under way. A tool that undoes another one, or that the clean run never calls, may be called: it tidies up.
     A client that went away is gone from the memory of the process with which it dies: another one may go on with the
-    task. What a user has asked for outlives it. What the clean run leaves behind too is a habit of the agent, and none of the cancel. A run in which nothing was
-    cancelled holds; one whose agent has not come to an end is not judged.
+    task. What a user has asked for outlives it. What the clean run leaves behind too is a habit of the agent, and none
+    of the cancel. A run in which nothing was cancelled holds; one whose agent has not come to an end is not judged.
     """
     asked = next(evidence.of(CancelAsked), None)
     if asked is None:
