@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from pytest_agent.faults.catalogue import Named
 from pytest_agent.invariants.evidence import Evidence, Violation
 from pytest_agent.invariants.lives import tasks_of
 from pytest_agent.trace import Died, FaultApplied, ModelReplied, ModelRequested, StoreCommitted
@@ -17,8 +18,9 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
 
     Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls of one
     model within one task; to turn to another model is not to try again. What a process heard and died with before it
-    made anything durable, the next one cannot know. Needs such a fault in the run, or `must_recover`; otherwise there
-    is nothing to hold and it holds.
+    made anything durable, the next one cannot know. Nothing has to be recovered from that did not strike, nor where
+    another fault that struck explains the outcome. Needs such a fault in the run, or `must_recover`; otherwise there is
+    nothing to hold and it holds.
     """
     found = []
     for fault in evidence.faults:
@@ -41,24 +43,27 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
                         ),
                     )
                 )
-    if evidence.must_recover and not evidence.claims_success:
-        # What lasts for the whole run leaves nothing to recover to.
-        transient = [
-            fault
-            for fault in evidence.faults
-            if fault.entry.kind == "transient" and not fault.is_control and fault.effect.lasts != "run"
-        ]
-        claim = evidence.claim
-        if transient and claim is not None:
-            found.append(
-                Violation(
-                    ID,
-                    NAME,
-                    f"{transient[0].id} is transient and the agent did not recover: {claim.outcome}",
-                    (claim.detail,),
-                )
-            )
+    found += _not_recovered(evidence)
     return found
+
+
+def _not_recovered(evidence: Evidence) -> list[Violation]:
+    claim = evidence.claim
+    if not evidence.must_recover or claim is None or claim.outcome == "success":
+        return []
+    names = {event.fault.partition("(")[0] for event in evidence.of(FaultApplied)}
+    struck = [fault for fault in evidence.faults if fault.id in names and not fault.is_control]
+    transient = [fault for fault in struck if _is_over(fault)]
+    others = [fault for fault in struck if not _is_over(fault)]
+    if not transient or any(claim.cause in (None, *fault.entry.allows) for fault in others):
+        return []
+    headline = f"{transient[0].id} is transient and the agent did not recover: {claim.outcome}"
+    return [Violation(ID, NAME, headline, (claim.detail,))]
+
+
+def _is_over(fault: Named) -> bool:
+    """Whether it passes: what lasts for the whole run leaves nothing to recover to."""
+    return fault.entry.kind == "transient" and fault.effect.lasts != "run"
 
 
 def _died_with(evidence: Evidence, reply: ModelReplied) -> bool:

@@ -14,6 +14,7 @@ def fewest(failure: dict[str, Any]) -> str:
 def not_explored(coverage: dict[str, Any]) -> str:
     """What is missing in the coverage of a search, on one line; empty where nothing is."""
     missing = [
+        (len(coverage["alone"]["not_run"]), coverage["alone"]["all"], "single faults"),
         (len(coverage["places"]["not_run"]), coverage["places"]["all"], "(fault, site)"),
         (len(coverage["states"]["not_seen"]), coverage["states"]["all"], "states"),
         (len(coverage["transitions"]["not_seen"]), coverage["transitions"]["all"], "transitions"),

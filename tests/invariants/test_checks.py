@@ -7,7 +7,9 @@ import pytest
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.invariants import CHECKS, Evidence, check_all
 from pytest_agent.trace import (
+    AgentLeft,
     AgentStarted,
+    CancelAsked,
     Died,
     EffectCommitted,
     FaultApplied,
@@ -136,6 +138,18 @@ def struck(at="llm#1", fault="insufficient-quota"):
     return FaultApplied(fault=fault, site=at, detail="")
 
 
+def cancelled(by="disconnect"):
+    return CancelAsked(site="process@llm#1", by=by)
+
+
+def died():
+    return Died(site="process@store:commit#1.before")
+
+
+def nothing_left():
+    return AgentLeft(tasks=[], threads=[], children=[], sockets=[])
+
+
 def flat(events):
     made = []
     for event in events:
@@ -244,7 +258,19 @@ WRONG = [
     (
         "I6",
         "no recovery",
-        ev(claim("failed"), faults=["stream-clean-eof"], must_recover=True),
+        ev(struck(fault="stream-clean-eof"), claim("failed"), faults=["stream-clean-eof"], must_recover=True),
+        "stream-clean-eof is transient and the agent did not recover: failed",
+    ),
+    (
+        "I6",
+        "no recovery, for a cause that the other fault does not explain",
+        ev(
+            struck(fault="stream-clean-eof"),
+            struck("store:commit#1.before", "disk-full"),
+            claim("failed", cause="stream_cut"),
+            faults=["disk-full", "stream-clean-eof"],
+            must_recover=True,
+        ),
         "stream-clean-eof is transient and the agent did not recover: failed",
     ),
     (
@@ -383,6 +409,19 @@ WRONG = [
         ev(not_taken(about="request"), not_taken(about="request")),
         "the same request was refused 2 times in a row: messages.1",
     ),
+    ("I14", "an effect after a cancel", ev(cancelled(), used(1), nothing_left()), "after the task had been cancelled"),
+    (
+        "I14",
+        "an effect after a cancel, and then a death",
+        ev(cancelled(), used(1), died(), nothing_left()),
+        "after the task had been cancelled",
+    ),
+    (
+        "I14",
+        "what a user asked for, forgotten by another process",
+        ev(cancelled("request"), died(), used(1), used(2, order=8), nothing_left()),
+        "refund(order=8) was begun after the task had been cancelled",
+    ),
 ]
 
 RIGHT = [
@@ -484,6 +523,27 @@ RIGHT = [
         ),
     ),
     ("I6", "recovered", ev(claim(), faults=["stream-clean-eof"], must_recover=True)),
+    (
+        "I6",
+        "no recovery from what never struck",
+        ev(
+            struck("store:commit#1.before", "disk-full"),
+            claim("failed", cause="disk_full"),
+            faults=["disk-full", "second-worker"],
+            must_recover=True,
+        ),
+    ),
+    (
+        "I6",
+        "no recovery where another fault explains it",
+        ev(
+            struck(fault="stream-clean-eof"),
+            struck("store:commit#1.before", "disk-full"),
+            claim("failed", cause="disk_full"),
+            faults=["disk-full", "stream-clean-eof"],
+            must_recover=True,
+        ),
+    ),
     ("I6", "no recovery, and none demanded", ev(claim("failed"), faults=["stream-clean-eof"])),
     ("I6", "no recovery from what is permanent", ev(claim("failed"), faults=["insufficient-quota"], must_recover=True)),
     ("I8", "a whole turn", ev(*CLEAN)),
@@ -572,6 +632,12 @@ RIGHT = [
     ("I10", "a request taken", ev(turn(1, text="x"))),
     ("I10", "a parameter refused, and left out then", ev(not_taken(about="request"), turn(1, text="x"))),
     ("I10", "two parameters refused", ev(not_taken(about="request"), not_taken("c", about="request"))),
+    ("I14", "an effect before the cancel", ev(used(1), cancelled(), nothing_left())),
+    (
+        "I14",
+        "the process dies with the client that went away, and another one goes on",
+        ev(cancelled(), died(), used(1), nothing_left()),
+    ),
 ]
 
 NOT_JUDGED = [
@@ -607,8 +673,8 @@ def test_it_cannot_judge(id_, what, case):
 
 
 def test_every_check_has_both_kinds_of_case():
-    # Those of a runtime's own log have theirs in test_runtime_checks.py, those of a cancel in chaos/test_cancel.py.
-    of_the_runtime = {"I5", "I11", "I12", "I13", "I14", "I20"}
+    # Those of a runtime's own log have theirs in test_runtime_checks.py.
+    of_the_runtime = {"I5", "I11", "I12", "I13", "I20"}
     assert {case[0] for case in WRONG} == {case[0] for case in RIGHT} == set(CHECKS) - of_the_runtime
 
 

@@ -50,12 +50,14 @@ class Scope:
     """What a level looks at, before a person bounds it.
 
     `grave_only`: faults of severity high and critical alone. `swept`: also the settings that an entry asks to vary.
-    `pairs`: runs of pairs for each run of a single fault, None for all pairs there are. `random`: runs of random
-    schedules. `time_s`: real seconds for one test, None for as long as it takes.
+    `alike`: runs of one fault at one kind of site, deaths excepted, None for all there are. `pairs`: runs of pairs for
+    each run of a single fault, None for all pairs there are. `random`: runs of random schedules. `time_s`: real seconds
+    for one test, None for as long as it takes.
     """
 
     grave_only: bool = False
     swept: bool = True
+    alike: int | None = None
     pairs: float | None = 0.0
     random: int = 0
     time_s: float | None = None
@@ -65,9 +67,10 @@ class Scope:
         return None if self.pairs is None else math.ceil(singles * self.pairs)
 
 
+_ALIKE = 16
 SCOPES: dict[Level, Scope] = {
-    "smoke": Scope(grave_only=True, swept=False),
-    "ci": Scope(pairs=0.2),
+    "smoke": Scope(grave_only=True, swept=False, alike=_ALIKE),
+    "ci": Scope(alike=_ALIKE, pairs=0.2),
     "full": Scope(pairs=None, random=64, time_s=100.0),
 }
 

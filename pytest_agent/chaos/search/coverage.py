@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_agent.chaos.search.found import Found
 from pytest_agent.chaos.search.observed import Observed
-from pytest_agent.chaos.search.singles import combined, faults_at
+from pytest_agent.chaos.search.singles import combined, faults_at, single_faults
 from pytest_agent.chaos.sites import SeenSite
 from pytest_agent.faults.catalogue import Named
 from pytest_agent.faults.site import Site
@@ -19,6 +19,7 @@ def coverage(clean: Observed, found: Found, faults: Sequence[Named]) -> dict[str
 
     The sites are those of the clean run and those that a run under faults came to because of them. A fault that could
     strike at one is `struck` where it did so in any run, `not_applied` where it never did, `not_run` where none tried.
+    `alone` are the faults, in all their settings, at the sites of the clean run: `not_run` those that no run had alone.
     """
     places = _places([clean, *found.observed], faults)
     tried = {f"{fault.id}@{fault.site}" for run in found.observed for fault in run.schedule.faults}
@@ -28,6 +29,7 @@ def coverage(clean: Observed, found: Found, faults: Sequence[Named]) -> dict[str
         for fault in run.schedule.faults
         if str(fault) in run.applied
     }
+    alone = {str(schedule) for schedule in single_faults(faults, clean.sites)}
     moves = frozenset().union(clean.moves, *(run.moves for run in found.observed))
     ends = {state for move in clean.declared for state in _ends(move)}
     return {
@@ -38,6 +40,7 @@ def coverage(clean: Observed, found: Found, faults: Sequence[Named]) -> dict[str
             "not_applied": sorted(place for place in places if place in tried and place not in struck),
             "not_run": sorted(place for place in places if place not in tried),
         },
+        "alone": {"all": len(alone), "not_run": sorted(alone - {str(run.schedule) for run in found.observed})},
         "states": _part(ends, {state for move in moves for state in _ends(move)}),
         "transitions": _part(clean.declared, moves),
     }

@@ -55,14 +55,15 @@ class Search:
         self._cut: Cut = ""
         self._known: dict[str, Observed] = {}
         self._ran: list[Ran] = []
-        self._singles = list(single_faults(self._faults, clean.sites, swept=bounds.scope.swept))
+        scope = bounds.scope
+        self._singles = list(single_faults(self._faults, clean.sites, swept=scope.swept, most=scope.alike))
         self._place = {str(schedule): place for place, schedule in enumerate(self._singles)}
         sites = frozenset(seen.site for seen in clean.sites)
         self._lanes = [Lane(number, sites) for number in range(LANES) if bounds.shard.has(number)]
 
     @property
     def singles(self) -> Sequence[Schedule]:
-        """Each fault alone, at each site of the clean run where it applies: the part of a search known beforehand."""
+        """Each fault alone, at sites of the clean run where it applies: the part of a search known beforehand."""
         return self._singles
 
     def run(self) -> Found:

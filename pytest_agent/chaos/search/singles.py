@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_agent.chaos.sites import SeenSite
 from pytest_agent.faults.catalogue import Named
-from pytest_agent.faults.effect import Effect
+from pytest_agent.faults.effect import Effect, ProcessEffect
 from pytest_agent.faults.schedule import Fault, Param, Schedule
 
 GRAVITY = ("critical", "high", "medium", "low")
 
 
-def single_faults(faults: Iterable[Named], sites: Sequence[SeenSite], *, swept: bool = True) -> Iterator[Schedule]:
-    """Schedules of one fault, fault by fault in the order given, then by site as the run reached them."""
+def single_faults(
+    faults: Iterable[Named], sites: Sequence[SeenSite], *, swept: bool = True, most: int | None = None
+) -> Iterator[Schedule]:
+    """Schedules of one fault, fault by fault in the order given, then by site as the run reached them.
+
+    `most` is how many there are of one fault at one kind of site, None for all. A fault by which the process dies is
+    taken at every site: the one death that does harm is between two that do none.
+    """
     for named in faults:
-        for seen in sites:
-            for fault in faults_at(named, seen, swept=swept):
-                yield Schedule.of([fault])
+        found = [fault for seen in sites for fault in faults_at(named, seen, swept=swept)]
+        deadly = isinstance(named.effect, ProcessEffect) and named.effect.dies()
+        for fault in found if most is None or deadly else evenly(found, most):
+            yield Schedule.of([fault])
+
+
+def evenly(faults: Sequence[Fault], most: int) -> list[Fault]:
+    """At most so many (two or more) of each kind of site, with the first and the last, as far apart as can be."""
+    kinds: dict[tuple[bool, str, str | None], list[Fault]] = defaultdict(list)
+    for fault in faults:
+        kinds[fault.site.process, fault.site.seam, fault.site.phase].append(fault)
+    chosen: set[Fault] = set()
+    for alike in kinds.values():
+        steps = min(most, len(alike)) - 1
+        chosen |= {alike[step * (len(alike) - 1) // max(1, steps)] for step in range(steps + 1)}
+    return [fault for fault in faults if fault in chosen]
 
 
 def faults_at(named: Named, seen: SeenSite, *, swept: bool = False) -> Iterator[Fault]:

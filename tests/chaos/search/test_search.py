@@ -1,16 +1,21 @@
 """The order of a search and its bounds, on agents that are rules."""
 
 import importlib.util
+import itertools
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from pytest_agent.chaos.search.bounds import Bounds, Shard
+from pytest_agent.chaos.search.bounds import SCOPES, Bounds, Shard
+from pytest_agent.chaos.search.coverage import coverage
 from pytest_agent.chaos.search.found import Found, merge
 from pytest_agent.chaos.search.search import Search
+from pytest_agent.chaos.search.singles import single_faults
 from pytest_agent.chaos.search.ways import failures_among
+from pytest_agent.chaos.sites import SeenSite
+from pytest_agent.faults.site import Site
 
 _spec = importlib.util.spec_from_file_location("search_fakes", Path(__file__).with_name("fakes.py"))
 assert _spec is not None
@@ -178,6 +183,54 @@ def test_ci_runs_a_fifth_more_than_the_single_faults() -> None:
     found = search(Rule(SITES, leads=retries), "ci")
     many = Counter(ran.phase for ran in found.runs)
     assert 0 < many["recovery"] + many["pair"] <= many["single"] * 0.2 + 1
+
+
+def commits(many):
+    return tuple(
+        f"{where}store:commit#{n}.{side}"
+        for n in range(1, many + 1)
+        for side in ("before", "after")
+        for where in ("process@", "")
+    )
+
+
+def at(found, fault):
+    """The sites at which it was run alone."""
+    alone = [run.schedule.faults[0] for run in found.observed if len(run.schedule.faults) == 1]
+    return [str(one.site) for one in alone if one.id == fault]
+
+
+@pytest.mark.parametrize("level", ["smoke", "ci"])
+def test_what_is_alike_is_tried_at_some_of_many_places_from_the_first_to_the_last(level: str) -> None:
+    sites = at(search(Rule(commits(100)), level, ["store-busy"]), "store-busy")
+    assert len(sites) == SCOPES[level].alike
+    numbers = [schedule(f"store-busy@{site}").faults[0].site.n for site in sites]
+    assert (numbers[0], numbers[-1]) == (1, 100)
+    gaps = {after - before for before, after in itertools.pairwise(numbers)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_death_is_tried_at_every_place_and_its_control_at_some() -> None:
+    facts = {"restartable": True, "last": False, "phase": "after", "file": True}
+    sites = [SeenSite(Site.parse(f"process@store:commit#{n}.after"), facts) for n in range(1, 41)]
+    many = Counter(one.faults[0].id for one in single_faults(CATALOGUE.select("torn-last-write"), sites, most=8))
+    assert many == {"torn-last-write": 40, "write-slow": 8}
+
+
+def test_each_kind_of_place_has_its_own_share_and_few_places_are_all_tried() -> None:
+    found = search(Rule((*SITES, *commits(20))), "ci", ["commit-acknowledgement-lost", "reply-lost"])
+    assert sorted(set(at(found, "reply-lost"))) == ["tool:mail#1", "tool:refund#1"]
+    assert len(at(found, "commit-acknowledgement-lost")) == SCOPES["ci"].alike
+
+
+def test_all_that_is_alike_is_tried_at_full_and_what_ci_leaves_out_is_counted() -> None:
+    subject = Rule(commits(20))
+    faults = CATALOGUE.select(["store-busy"])
+    found = {level: search(subject, level, ["store-busy"], runs=2 * 20) for level in ("ci", "full")}
+    left = {level: coverage(subject.clean, found[level], faults)["alone"]["not_run"] for level in found}
+    assert left["full"] == []
+    assert len(left["ci"]) == 2 * (20 - SCOPES["ci"].alike)
+    assert set(left["ci"]) <= set(texts(found["full"]))
 
 
 def test_what_failed_last_time_runs_first_and_once() -> None:

@@ -51,9 +51,11 @@ def test_what_was_not_run_and_what_found_nothing_to_act_on() -> None:
     struck = observed(LOST, called(), FaultApplied(fault="reply-lost", site="tool:refund#1", detail=""), called("/2"))
     idle = observed("tool-hangs@tool:refund#1", called())
     found = Found((Ran((1, 0, 0), "single", struck), Ran((1, 1, 0), "single", idle)))
-    data = coverage(clean, found, load_catalogue().select(["reply-lost", "tool-hangs"]))
+    faults = [named for named in load_catalogue().select(["reply-lost", "tool-hangs"]) if not named.is_control]
+    data = coverage(clean, found, faults)
     assert data == {
         "runs": {"single": 2},
+        "alone": {"all": 4, "not_run": ["reply-lost(how=reset)@tool:refund#1", "tool-hangs(done=true)@tool:refund#1"]},
         "places": {
             "all": 4,
             "struck": 1,
@@ -63,7 +65,7 @@ def test_what_was_not_run_and_what_found_nothing_to_act_on() -> None:
         "states": {"all": 3, "not_seen": ["C"]},
         "transitions": {"all": 2, "not_seen": ["B stop C"]},
     }
-    assert not_explored(data) == "2 of 4 (fault, site), 1 of 3 states, 1 of 2 transitions"
+    assert not_explored(data) == "2 of 4 single faults, 2 of 4 (fault, site), 1 of 3 states, 1 of 2 transitions"
 
 
 def test_nothing_is_said_where_all_was_explored() -> None:
