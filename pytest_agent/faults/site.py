@@ -10,6 +10,7 @@ hold here, white space and punctuation of this form and of shells, is written as
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -65,6 +66,7 @@ class Site:
         return f"process@{text}" if self.process else text
 
     @classmethod
+    @functools.lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Site:
         """Read the text form. Raises UsageError that shows what was expected."""
         process, at, rest = text.strip().partition("@")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_agent.faults.catalogue import Named
@@ -39,16 +39,21 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The trace of one run, that of the clean run where there is one, and the faults of the schedule."""
+    """The trace of one run that is over, that of the clean run where there is one, and the faults of the schedule."""
 
     events: Sequence[Event]
     baseline: Sequence[Event] | None = None
     faults: tuple[Named, ...] = ()
     must_recover: bool = False
+    _by_kind: dict[type[Event], list[Event]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, kind: type[EventT]) -> Iterator[EventT]:
         """The events of one type, in order."""
-        return (event for event in self.events if isinstance(event, kind))
+        if not self._by_kind:
+            for event in self.events:
+                self._by_kind.setdefault(type(event), []).append(event)
+        found: list[Any] = self._by_kind.get(kind, [])
+        return iter(found)
 
     @property
     def claim(self) -> OutcomeClaimed | None:

@@ -12,6 +12,7 @@ from pytest_agent.trace import AgentEvent, AgentStarted, Died, Event
 
 ID, NAME = "I11", "legal state machine"
 Row = dict[str, Any]
+_say = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 
 def legal_state_machine(evidence: Evidence) -> list[Violation] | None:
@@ -72,7 +73,7 @@ def logs_of(events: Iterable[Event]) -> dict[str, list[Row]]:
         if not isinstance(event, AgentEvent):
             continue
         row = {key: value for key, value in event.data.items() if key != "again"}
-        said = json.dumps(row, sort_keys=True, default=repr)
+        said = _say(row)
         again = bool(event.data.get("again"))
         # One commit may hold the same transition twice, so that only what is told again is told once before.
         known = said in seen["again"] or (again and said in seen["live"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 _SQLITE = b"SQLite format 3\x00"
@@ -34,8 +35,11 @@ def tear(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str, b
 
 def _without_its_end(was: bytes, now: bytes) -> bytes:
     """The write-ahead log without the last bytes that were written: there its checksum does not fit any more."""
-    differing = [at for at in range(len(now)) if at >= len(was) or now[at] != was[at]]
-    cut = max(differing[0], differing[-1] - _SECTOR) if differing else len(now)
+    # Compared piece by piece and not byte by byte: a log has a hundred thousand of them.
+    places = range(len(now))
+    first = bisect_left(places, True, key=lambda at: now[: at + 1] != was[: at + 1])
+    behind_last = bisect_left(places, True, key=lambda at: now[at:] == was[at : len(now)])
+    cut = max(first, behind_last - 1 - _SECTOR)
     return now[:cut] + was[cut:]
 
 

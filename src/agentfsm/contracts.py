@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import json
@@ -16,7 +15,7 @@ from pydantic_core import to_json
 
 from agentfsm.contract_rules import faults_of, told
 from agentfsm.errors import ContractViolation, DefinitionError, InvalidArguments, did_you_mean
-from agentfsm.schemas import always_json, json_schema, spoken
+from agentfsm.schemas import always_json, own_schema, spoken
 
 MAX_CODE, MAX_REASON = 100, 2000
 """Characters of a tool's own error code and reason that are kept."""
@@ -141,8 +140,8 @@ class ToolContract:
             "flag": self.flag,
             "concurrency": self.concurrency,
             "per_minute": self.per_minute,
-            "input": copy.deepcopy(json_schema(self.input)),
-            "output": copy.deepcopy(json_schema(self.output)),
+            "input": own_schema(self.input),
+            "output": own_schema(self.output),
         }
 
     def offer(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,17 @@ def unit(name: str) -> Any:
 def json_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of what a model accepts. Made once for all callers: do not change it."""
     return model.model_json_schema()
+
+
+def own_schema(model: type[BaseModel]) -> Schema:
+    """Return the same schema, the caller's own."""
+    schema: Schema = json.loads(_text(model))
+    return schema
+
+
+@functools.cache
+def _text(model: type[BaseModel]) -> str:
+    return json.dumps(json_schema(model))
 
 
 @functools.cache

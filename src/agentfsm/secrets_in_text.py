@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})
 _EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b")
 
 
+@functools.lru_cache(maxsize=1024)
 def secret_name(name: str) -> bool:
     """Whether what goes by this name is secret: `password`, `X-Api-Key`, `clientSecret`, but not `max_tokens`."""
     words = "_".join(_WORDS.findall(name[:2_000])).lower()

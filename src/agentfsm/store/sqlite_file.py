@@ -37,6 +37,7 @@ class SQLiteFile:
         self._batches = Batches(self._writer, self._write_db, self._drop_writer, self._together)
         self._reads = Units(self._reader, self._read)
         self._write_connection: sqlite3.Connection | None = None
+        self._takes_many = False  # whether that one has been made ready for many commits in one statement
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
 
@@ -54,6 +55,9 @@ class SQLiteFile:
         self._drop_writer()
 
     def _together(self, db: sqlite3.Connection, changes: Sequence[Commit]) -> Sequence[Receipt] | None:
+        if not self._takes_many:  # a store with one task at a time never has to be
+            sqlite_fused.prepare(db)
+            self._takes_many = True
         return sqlite_fused.write_all(db, changes, self._schema)
 
     async def write(self, work: Callable[[sqlite3.Connection], T], change: Commit | None = None) -> T:
@@ -107,13 +111,7 @@ class SQLiteFile:
 
     def _write_db(self) -> sqlite3.Connection:
         if self._write_connection is None:
-            db = open_writer(self.path, self._busy_s, self._schema)
-            try:
-                sqlite_fused.prepare(db)
-            except BaseException:
-                db.close()
-                raise
-            self._write_connection = db
+            self._write_connection = open_writer(self.path, self._busy_s, self._schema)
         return self._write_connection
 
     def _drop_reader(self) -> None:
@@ -124,7 +122,7 @@ class SQLiteFile:
     def _drop_writer(self) -> None:
         if self._write_connection is not None:
             self._write_connection.close()
-            self._write_connection = None
+            self._write_connection, self._takes_many = None, False
 
     def _check_open(self) -> None:
         if self._closed:

@@ -32,10 +32,10 @@ def _refuse(why: str, where: str) -> str:
     return f"SELECT RAISE(ABORT, '{why}') WHERE {where}"
 
 
-_VIEW = f"CREATE TEMP VIEW fused AS SELECT {', '.join(f'NULL AS {name}' for name in COLUMNS)}"
+_VIEW = f"CREATE TEMP VIEW IF NOT EXISTS fused AS SELECT {', '.join(f'NULL AS {name}' for name in COLUMNS)}"
 _TRIGGER = ";\n".join(
     (
-        "CREATE TEMP TRIGGER take_apart INSTEAD OF INSERT ON fused BEGIN "
+        "CREATE TEMP TRIGGER IF NOT EXISTS take_apart INSTEAD OF INSERT ON fused BEGIN "
         + _insert("task", "task", TASK, "NEW.task_version = 1"),
         f"UPDATE task SET {_set('task', (*TASK_MOVES, *SYSTEM))} WHERE NEW.task_version > 1 "
         "AND request_id = NEW.task_request_id AND version = NEW.task_version - 1 AND fence = NEW.held",
@@ -55,7 +55,7 @@ _TRIGGER = ";\n".join(
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Make the view and its trigger, which belong to this connection and are not in the file."""
+    """Make the view and its trigger, which belong to this connection and are not in the file. Twice does no harm."""
     db.execute(_VIEW)
     db.execute(_TRIGGER)
 

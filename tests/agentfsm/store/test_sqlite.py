@@ -291,20 +291,21 @@ def test_many_that_cannot_be_written_are_told_why_and_nothing_of_them_is(store, 
     assert together(store, fresh) == [Receipt(1)] * 20
 
 
-def test_a_connection_that_cannot_be_made_ready_is_not_left_open(store, monkeypatch):
-    opened = []
+def test_a_connection_that_cannot_be_made_ready_for_many_tells_all_of_them_and_takes_them_later(
+    store, task, monkeypatch
+):
+    prepare = sqlite_fused.prepare
 
     def breaks(db):
-        opened.append(db)
-        raise sqlite3.OperationalError("unable to open database file")
+        prepare(db)
+        raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as broken:
         broken.setattr(sqlite_fused, "prepare", breaks)
-        with pytest.raises(StoreError, match="unable to open"):
-            store.put()
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        opened[0].execute("SELECT 1")
+        told = together(store, many(task))
+    assert ["disk I/O error" in str(error) for error in told] == [True] * 20
     assert store.put() == 1
+    assert together(store, many(task, names="s")) == [Receipt(1)] * 20
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["file", "none"])
