@@ -58,7 +58,8 @@ class FreshProcess:
             "pytest_cov": ["--no-cov"],
             "xdist": ["-n", "0"],
         }
-        words = [*self.words, "--chaos-replay", schedule, "--chaos-answers", str(into), f"--basetemp={into / 'tmp'}"]
+        # In one word each: what stands by itself pytest takes for a path, among which it looks for its configuration.
+        words = [*self.words, f"--chaos-replay={schedule}", f"--chaos-answers={into}", f"--basetemp={into / 'tmp'}"]
         for plugin, options in apart.items():
             words += options if plugin in self.plugins else []
         return [*python, "-m", "pytest", *words]

@@ -17,10 +17,10 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
     """I6. A permanent error gets exactly one attempt; a transient one is recovered from where `must_recover` says so.
 
     Permanent: the wire requests answered with the error of a fault of class `permanent`, over all logical calls of one
-    model within one task; to turn to another model is not to try again. What a process heard and died with before it
-    made anything durable, the next one cannot know. Nothing has to be recovered from that did not strike, nor where
-    another fault that struck explains the outcome. Needs such a fault in the run, or `must_recover`; otherwise there is
-    nothing to hold and it holds.
+    model within one task; to turn to another model is not to try again. What a process heard and did not make durable
+    before it died, or before another one took over, the next one cannot know. Nothing has to be recovered from that did
+    not strike, nor where another fault that struck explains the outcome. Needs such a fault in the run, or
+    `must_recover`; otherwise there is nothing to hold and it holds.
     """
     found = []
     for fault in evidence.faults:
@@ -30,7 +30,7 @@ def retry_by_class(evidence: Evidence) -> list[Violation] | None:
         sites = {event.site for event in struck}
         for model, replies in _by_model_and_task(evidence, sites):
             # What was asked before the first answer came could not know of it.
-            first = next((reply for _, reply in replies if not _died_with(evidence, reply)), replies[-1][1])
+            first = next((reply for _, reply in replies if not _forgotten(evidence, reply)), replies[-1][1])
             answered = [first] + [reply for asked, reply in replies if asked.seq > first.seq]
             if len(answered) > 1:
                 found.append(
@@ -66,10 +66,15 @@ def _is_over(fault: Named) -> bool:
     return fault.entry.kind == "transient" and fault.effect.lasts != "run"
 
 
-def _died_with(evidence: Evidence, reply: ModelReplied) -> bool:
-    """Whether the process ended with this answer in memory only."""
+def _forgotten(evidence: Evidence, reply: ModelReplied) -> bool:
+    """Whether the answer was only ever in the memory of a process that died, or for which another one went on."""
+    commits = list(evidence.of(StoreCommitted))
+    before = next((commit for commit in reversed(commits) if commit.seq < reply.seq), None)
     later = (event for event in evidence.events if event.seq > reply.seq)
-    return isinstance(next((event for event in later if isinstance(event, (Died, StoreCommitted))), None), Died)
+    following = next((event for event in later if isinstance(event, (Died, StoreCommitted))), None)
+    if isinstance(following, StoreCommitted):
+        return before is not None and before.life != following.life
+    return isinstance(following, Died)
 
 
 def _by_model_and_task(

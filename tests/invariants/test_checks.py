@@ -122,8 +122,8 @@ def used(n=1, attempt=1, *, status="ok", effect=True, **more):
     ]
 
 
-def durable(n=1):
-    return StoreCommitted(site=f"store:commit#{n}.after", label="failed")
+def durable(n=1, life=1):
+    return StoreCommitted(site=f"store:commit#{n}.after", label="failed", life=life)
 
 
 def began():
@@ -230,6 +230,12 @@ WRONG = [
     ),
     ("I4", "a hang", ev(RunAborted(reason="hung", detail="no read timeout")), "hung: no read timeout"),
     (
+        "I3",
+        "left open after a death that is to be survived",
+        ev(claim("unknown", cause="interrupted"), faults=["crash-before-call"]),
+        "which this fault does not explain",
+    ),
+    (
         "I6",
         "a permanent error tried again",
         ev(refused(1), struck(), refused(1, 2), struck("llm#1/2"), faults=["insufficient-quota"]),
@@ -252,6 +258,21 @@ WRONG = [
             refused(1, 2),
             struck("llm#1/2"),
             faults=["insufficient-quota"],
+        ),
+        "tried 2 times",
+    ),
+    (
+        "I6",
+        "a permanent error tried again by a second worker that could know",
+        ev(
+            durable(),
+            refused(1),
+            struck(),
+            durable(2),
+            durable(3, life=2),
+            refused(1, 2),
+            struck("llm#1/2"),
+            faults=["insufficient-quota", "second-worker"],
         ),
         "tried 2 times",
     ),
@@ -468,6 +489,11 @@ RIGHT = [
     ("I4", "an end", ev(*CLEAN)),
     ("I6", "one attempt", ev(refused(1), struck(), claim("failed"), faults=["insufficient-quota"])),
     (
+        "I3",
+        "left open after a death, when by the clock the time for it is over",
+        ev(claim("unknown", cause="interrupted"), faults=["crash-before-call", "wall-clock-jumps"]),
+    ),
+    (
         "I6",
         "a process that died with the answer",
         ev(
@@ -523,6 +549,20 @@ RIGHT = [
         ),
     ),
     ("I6", "recovered", ev(claim(), faults=["stream-clean-eof"], must_recover=True)),
+    (
+        "I6",
+        "tried once more by a second worker, as the first could not store what it had heard",
+        ev(
+            durable(),
+            refused(1),
+            struck(),
+            struck("store:commit#2.before", "store-locked"),
+            durable(3, life=2),
+            refused(1, 2),
+            struck("llm#1/2"),
+            faults=["insufficient-quota", "second-worker", "store-locked"],
+        ),
+    ),
     (
         "I6",
         "no recovery from what never struck",

@@ -67,7 +67,7 @@ class Scope:
         return None if self.pairs is None else math.ceil(singles * self.pairs)
 
 
-_ALIKE = 16
+_ALIKE = 12
 SCOPES: dict[Level, Scope] = {
     "smoke": Scope(grave_only=True, swept=False, alike=_ALIKE),
     "ci": Scope(alike=_ALIKE, pairs=0.2),
