@@ -96,7 +96,10 @@ class ObservedStore:
         return receipt
 
     async def _reach(self, site: Site, when: Moment = "commit") -> None:
+        struck = len(self._seams.applied)
         still_s = self._seams.reach(site, when)
+        if len(self._seams.applied) != struck:
+            await self._seams.hands.rest()
         if still_s:
             await asyncio.sleep(still_s)
 

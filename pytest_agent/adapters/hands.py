@@ -68,9 +68,16 @@ class _Call:
         self.asked: CancelAsked | None = None
         self.late: list[str] = []
         self.beside: list[asyncio.Task[Any]] = []
+        self.requests: list[asyncio.Task[Any]] = []
 
-    def begin(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        self.on_loop(lambda: self.beside.append(self.loop.create_task(work())))
+    def begin(self, work: Callable[[], Coroutine[Any, Any, object]], *, request: bool = False) -> None:
+        def started() -> None:
+            task = self.loop.create_task(work())
+            self.beside.append(task)
+            if request:
+                self.requests.append(task)
+
+        self.on_loop(started)
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -138,11 +145,20 @@ class AgentHands(Hands):
         if late:
             call.late.append(by)
         elif by == "request":
-            call.begin(lambda: self._request(call, site))
+            call.begin(lambda: self._request(call, site), request=True)
         else:
             call.asked = CancelAsked(site=str(site), by=by)
             call.on_loop(call.cancel)
         return True
+
+    async def rest(self) -> None:
+        """A user's request is stored, and a cancelled task gets its CancelledError here and nowhere later."""
+        call = self._mine.get() or self._latest
+        if call is None or asyncio.get_running_loop() is not call.loop:
+            return
+        if call.requests:
+            await asyncio.wait(call.requests)
+        await asyncio.sleep(0)
 
     def start_second(self) -> bool:
         """Let another worker at the task of the call that is under way here."""

@@ -224,6 +224,9 @@ class Hands:
         del by, site, late
         return False
 
+    async def rest(self) -> None:
+        """Wait until what was done to the agent here is done: it shall not race with what the agent does next."""
+
     def start_second(self) -> bool:
         """Let a second worker begin with the same task, over the same store."""
         return False
