@@ -115,8 +115,8 @@ class _Protocol:
             # What was found is told by the part that ends last.
             exploration.subject.conclude(Schedule(), self._nextitem)
             return
-        self._state.expected = excuse
-        failures = exploration.failures = self._confirmed(failures)
+        failures = exploration.failures = self._cleared(self._confirmed(failures))
+        self._state.expected = self._expected or self._ratchet.excuse(failures)
         new = [failure for failure in failures if failure.known is None]
         self._saved = save_all(self._item, self._found(new))
         if edits is not None:
@@ -133,6 +133,25 @@ class _Protocol:
             dataclasses.replace(failure, confirmed=again.get(failure.verdict.schedule, failure.confirmed))
             for failure in failures
         ]
+
+    def _cleared(self, failures: list[Failure]) -> list[Failure]:
+        """Without the runs that an earlier session ended in, and that end no fresh process: it was killed from outside.
+
+        They are made again.
+        """
+        exploration, left = self._exploration, []
+        for failure in failures:
+            again = failure.confirmed
+            if exploration.subject.can_repeat(failure.verdict) or again is None or not again.of or again.failed:
+                left.append(failure)
+                continue
+            verdict = exploration.subject.observe(Schedule.parse(failure.verdict.schedule)).verdict
+            exploration.verdicts = [
+                verdict if one.schedule == verdict.schedule else one for one in exploration.verdicts
+            ]
+            if verdict.failed:
+                left.append(dataclasses.replace(failure, verdict=verdict, confirmed=None))
+        return left
 
     def _blame(self, error: PytestAgentError) -> None:
         """The test is to blame for what the search cannot work with, and not the session."""

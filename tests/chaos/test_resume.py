@@ -103,6 +103,22 @@ def test_a_search_that_was_killed_goes_on_and_tells_what_killed_it(cached: pytes
     assert not journals(cached)
 
 
+def test_a_session_that_was_killed_from_outside_blames_nobody(cached: pytest.Pytester, results: Results) -> None:
+    cached.makepyfile(test_a=KILLED)
+    cached.runpytest("--chaos").assert_outcomes(passed=1)
+    before = [run for run in results()["test_one"]["runs"] if len(run["faults"]) == 1]
+    runs_of(cached)
+    (cached.path / "deadly").touch()
+    assert cached.runpytest_subprocess("--chaos").ret == -9
+    (cached.path / "deadly").unlink()
+    # What its agent was killed under ends no process that is asked again.
+    cached.runpytest("--chaos", "--chaos-confirm", "1").assert_outcomes(passed=1)
+    found = results()["test_one"]
+    assert found["passed"]
+    assert not found["failures"]
+    assert [run for run in found["runs"] if len(run["faults"]) == 1] == before
+
+
 def test_a_changed_agent_is_searched_anew(cached: pytest.Pytester) -> None:
     cached.makepyfile(test_a=KILLED)
     (cached.path / "deadly").touch()
