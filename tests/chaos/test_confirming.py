@@ -93,7 +93,7 @@ def test_what_fails_each_time_what_is_flaky_and_what_never_fails_again(
     assert sorted(path.name for path in project.path.iterdir() if path.name.startswith(".pytest")) == [".pytest_agent"]
     (trace,) = (project.path / ".pytest_agent" / "traces").glob("*test_each_time*")
     runs = [line for line in trace.read_text().splitlines() if json.loads(line)["kind"] == "run_started"]
-    assert len(runs) == 1 + len(results()["test_each_time"]["runs"]) + 1
+    assert len(runs) == 2 + len(results()["test_each_time"]["runs"]) + 1
 
 
 def test_the_same_test_is_found_whatever_the_session_was_started_with(

@@ -61,7 +61,7 @@ def test_a_naive_agent_breaks_and_its_line_replays_that_in_a_fresh_process(folde
     assert ids[0] == "I1"
     assert "refund(amount=" in found.out
     assert "stand-ins for its tools, by their names: refund changes the world" in found.out
-    assert re.search(r"^shop:agent: broke in \d+ of \d+ runs$", found.out, re.MULTILINE)
+    assert re.search(r"^shop:agent: broke in \d+ of \d+ runs", found.out, re.MULTILINE)
     words = shlex.split(line)
     assert words[:5] == ["pytest-agent", "try", "shop:agent", "Refund order 7, it's urgent", "--replay"]
     assert json.loads(Path(".pytest_agent/results.json").read_text())["tests"][0]["failures"][0]["replay"] in found.out
@@ -79,7 +79,7 @@ def test_a_sturdy_agent_holds_under_the_whole_catalogue(folder, tried):
     Path("sturdy.py").write_text(STURDY.read_text())
     found = tried("sturdy:agent", "Refund order 7")
     assert (found.code, found.err) == (0, "")
-    assert re.search(r"^sturdy:agent: held in all 1\d\d runs$", found.out, re.MULTILINE)
+    assert re.search(r"^sturdy:agent: held in all 1\d\d runs", found.out, re.MULTILINE)
     assert "orders_lookup reads, payments_refund changes the world" in found.out
     assert "FAILED" not in found.out
 

@@ -25,7 +25,7 @@ from agentfsm.store.urls import masked
 def test_a_file_is_named_in_any_of_these_ways(url, path):
     store = open_store(url)
     assert isinstance(store, SQLiteStore)
-    assert store._file._path == Path(path)
+    assert store._file.path == Path(path)
     assert store._file._read_only == ("mode=ro" in url)
     assert store._file._busy_s == (2.5 if "busy_s" in url else 10.0)
 
