@@ -10,6 +10,7 @@ import asyncio
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,14 @@ class MortalCommand:
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
 
+            dying = threading.Lock()
+
             def die(left: Left) -> None:
-                process.kill()
-                process.wait()
-                home.disk.die(left)
+                # In the thread of the server. The next life is to begin when all of this is over.
+                with dying:
+                    process.kill()
+                    process.wait()
+                    home.disk.die(left)
 
             before, seams.at_death = seams.at_death, die
             self._server.control.committing = remote.told
@@ -135,7 +140,9 @@ class MortalCommand:
                     process.kill()
                     process.wait()
                 remote.end()
-            if seams.dead:
+            with dying:
+                died = seams.dead
+            if died:
                 raise ProcessDied(f"the process of life {self._life} was killed")
             out.seek(0)
             err.seek(0)

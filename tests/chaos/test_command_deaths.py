@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 import urllib.error
 import urllib.request
 
@@ -15,6 +16,7 @@ from pytest_agent.chaos.command_deaths import CommandFailed, MortalCommand
 from pytest_agent.chaos.search.singles import single_faults
 from pytest_agent.chaos.sites import list_sites
 from pytest_agent.faults.catalogue import load_catalogue
+from pytest_agent.stores.disk import Disk
 from pytest_agent.trace import AgentStarted, Died, FaultApplied, StoreCommitted
 
 # No SDK: a process of it starts in a moment. It is to be as an agent in any language.
@@ -123,6 +125,33 @@ def test_a_loss_of_power_takes_what_the_command_has_not_flushed(run_under):
         server.check()
     run.sandbox.finish()
     assert said == "wrote not"  # in its second life; the other file was there
+
+
+def test_the_next_life_begins_when_it_is_known_what_the_last_one_left(run_under, monkeypatch):
+    done = []
+    came_back = threading.Event()
+    die, come_back = Disk.die, Disk.come_back
+
+    def slowly(disk, left):
+        came_back.wait(0.2)  # as long as a loaded machine may take
+        die(disk, left)
+        done.append("died")
+
+    def told(disk):
+        come_back(disk)
+        done.append("came back")
+        if len(done) > 1:
+            came_back.set()
+
+    monkeypatch.setattr(Disk, "die", slowly)
+    monkeypatch.setattr(Disk, "come_back", told)
+    run = run_under("crash-around-commit@process@store:commit#2.after")
+    # In real time: the clock of the run is not installed.
+    with run.llm_server() as server:
+        agent = MortalCommand([sys.executable, "-c", NOTES], server, run.sandbox.folder / "agent")
+        asyncio.run(AgentRunner(run.seams)(agent))
+    run.sandbox.finish()
+    assert done == ["came back", "died", "came back"]
 
 
 def test_a_store_that_fails_ends_it_as_it_would(live):
