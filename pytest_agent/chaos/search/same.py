@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
 
-from pytest_agent.trace import Event
+from pytest_agent.trace import AgentLeft, Event
 
 _ASIDE = {"seq", "t_s", "body_sha256"}
 """The body of a request may name a temporary folder; what it says is compared where it is shown, as the messages."""
@@ -15,9 +15,10 @@ _ASIDE = {"seq", "t_s", "body_sha256"}
 def first_difference(one: Iterable[Event], other: Iterable[Event], plain: Callable[[Any], Any]) -> str | None:
     """Where the second run differs from the first, in words; None where it does not.
 
-    `plain` takes out what is of one machine and process only. Times are not compared.
+    `plain` takes out what is of one machine and process only. Times are not compared, nor what was still ending when the
+    agent had ended: how long a thread takes to go is a matter of real time.
     """
-    for place, (before, after) in enumerate(zip_longest(one, other), start=1):
+    for place, (before, after) in enumerate(zip_longest(_told(one), _told(other)), start=1):
         if before is None or after is None:
             longer, event = ("second", after) if before is None else ("first", before)
             return f"event {place} is in the {longer} run alone: {_what(event)}"
@@ -28,6 +29,10 @@ def first_difference(one: Iterable[Event], other: Iterable[Event], plain: Callab
             if was[key] != is_.get(key):
                 return f"event {place}, {_what(before)}: {key} is {_cut(was[key])} and then {_cut(is_.get(key))}"
     return None
+
+
+def _told(events: Iterable[Event]) -> Iterable[Event]:
+    return (event for event in events if not isinstance(event, AgentLeft))
 
 
 def _data(event: Event, plain: Callable[[Any], Any]) -> dict[str, Any]:

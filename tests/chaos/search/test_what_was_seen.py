@@ -10,7 +10,7 @@ from pytest_agent.chaos.verdict import Verdict
 from pytest_agent.faults.catalogue import load_catalogue
 from pytest_agent.faults.schedule import Schedule
 from pytest_agent.report.fewest import fewest, not_explored
-from pytest_agent.trace import AgentEvent, AgentStarted, FaultApplied, ToolCalled
+from pytest_agent.trace import AgentEvent, AgentLeft, AgentStarted, FaultApplied, ToolCalled
 
 LOST = "reply-lost@tool:refund#1"
 TABLE = [
@@ -96,6 +96,7 @@ def test_the_repeated_attempts_of_a_clean_run_are_no_sites() -> None:
     ("one", "other", "said"),
     [
         ([moved()], [moved()], None),
+        ([moved(), AgentLeft(tasks=[], threads=["store"], children=[], sockets=[])], [moved()], None),
         ([moved()], [moved(), called()], "event 2 is in the second run alone: tool_called at tool:refund#1"),
         (
             [called()],
