@@ -15,7 +15,7 @@ _ASIDE = {"seq", "t_s", "body_sha256"}
 def first_difference(one: Iterable[Event], other: Iterable[Event], plain: Callable[[Any], Any]) -> str | None:
     """Where the second run differs from the first, in words; None where it does not.
 
-    `plain` takes out what is of one machine and process only. Times are not compared, nor what was still ending when the
+    `plain` takes out what is of one machine and process only. Times are not compared, nor what was still there when the
     agent had ended: how long a thread takes to go is a matter of real time.
     """
     for place, (before, after) in enumerate(zip_longest(_told(one), _told(other)), start=1):

@@ -109,7 +109,7 @@ def test_the_repeated_attempts_of_a_clean_run_are_no_sites() -> None:
             "event 1, tool_called at tool:refund#1: site is 'tool:refund#1' and then 'tool:refund#1/2'",
         ),
     ],
-    ids=["same", "longer", "other kind", "other value"],
+    ids=["same", "one thread longer", "longer", "other kind", "other value"],
 )
 def test_where_two_clean_runs_part(one, other, said) -> None:
     assert first_difference(one, other, lambda value: value) == said
